@@ -1,0 +1,1 @@
+//! A Merkle log with signed checkpoints

@@ -1,0 +1,1 @@
+//! The line to the authority: CMP messages and a client over mutual TLS

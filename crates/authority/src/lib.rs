@@ -1,0 +1,1 @@
+//! The authority: CMP server, certificate store, OCSP, CRL

@@ -1,0 +1,1 @@
+//! The biometric port: palm sensors, HID framing, verifiers, contract suite

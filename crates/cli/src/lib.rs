@@ -1,0 +1,1 @@
+//! The commands, messages and views of both programs

@@ -1,0 +1,183 @@
+//! Constants of the card: applications, files, commands, tags. Shared by host and simulated card, which share nothing else.
+//!
+//! Sources: the public clients of the card for what a resident uses; `docs/protocols/card-issuing.md` for the issuing
+//! commands, which are ours.
+
+/// AID of 公的個人認証AP.
+pub const AID_JPKI: [u8; 10] = [0xD3, 0x92, 0xF0, 0x00, 0x26, 0x01, 0x00, 0x00, 0x00, 0x01];
+/// AID of 券面事項確認AP.
+pub const AID_FACE_CHECK: [u8; 10] = [0xD3, 0x92, 0x10, 0x00, 0x31, 0x00, 0x01, 0x01, 0x04, 0x02];
+/// AID of 券面事項入力補助AP.
+pub const AID_FACE_INPUT: [u8; 10] = [0xD3, 0x92, 0x10, 0x00, 0x31, 0x00, 0x01, 0x01, 0x04, 0x08];
+/// AID of 住基AP.
+pub const AID_JUKI: [u8; 10] = [0xD3, 0x92, 0x10, 0x00, 0x31, 0x00, 0x01, 0x01, 0x04, 0x01];
+/// AID of 共通カードAP.
+pub const AID_COMMON: [u8; 10] = [0xD3, 0x92, 0x10, 0x00, 0x31, 0x00, 0x01, 0x01, 0x01, 0x00];
+/// AID of the GlobalPlatform issuer security domain.
+pub const AID_ISD: [u8; 8] = [0xA0, 0x00, 0x00, 0x01, 0x51, 0x00, 0x00, 0x00];
+
+/// The contact ATR of the card.
+pub const ATR: [u8; 9] = [0x3B, 0xE0, 0x00, 0xFF, 0x81, 0x31, 0xFE, 0x45, 0x14];
+
+/// Elementary files, keys and PINs of 公的個人認証AP.
+pub mod fid {
+    /// 署名用電子証明書; readable after the signing PIN.
+    pub const SIGN_CERTIFICATE: u16 = 0x0001;
+    /// Certificate of 署名用認証局.
+    pub const SIGN_CA_CERTIFICATE: u16 = 0x0002;
+    /// Token information, 160 bytes.
+    pub const TOKEN_INFO: u16 = 0x0006;
+    /// Which certificates are there, 3 bytes.
+    pub const CERTIFICATE_AVAILABILITY: u16 = 0x0008;
+    /// 16 bytes FF on the real card; meaning unknown.
+    pub const UNKNOWN_0009: u16 = 0x0009;
+    /// 利用者証明用電子証明書; free to read.
+    pub const AUTH_CERTIFICATE: u16 = 0x000A;
+    /// Certificate of 利用者証明用認証局.
+    pub const AUTH_CA_CERTIFICATE: u16 = 0x000B;
+    /// Reference of the terminal CA's key.
+    pub const TERMINAL_CA_KEY: u16 = 0x0016;
+    /// Authentication private key.
+    pub const AUTH_KEY: u16 = 0x0017;
+    /// Authentication PIN.
+    pub const AUTH_PIN: u16 = 0x0018;
+    /// Signing private key.
+    pub const SIGN_KEY: u16 = 0x001A;
+    /// Signing PIN.
+    pub const SIGN_PIN: u16 = 0x001B;
+}
+
+/// Elementary files and keys of 券面事項入力補助AP.
+pub mod face_input {
+    /// 個人番号: `FF10 0C` and 12 digits, filled to 17 bytes with FF.
+    pub const MY_NUMBER: u16 = 0x0001;
+    /// 基本4情報: `FF20 { DF21 offsets, DF22 氏名, DF23 住所, DF24 YYYYMMDD, DF25 性別 }`, UTF-8.
+    pub const BASIC_FOUR: u16 = 0x0002;
+    /// PIN, 4 digits.
+    pub const PIN: u16 = 0x0011;
+    /// 照合番号A: the 個人番号. Opens [`MY_NUMBER`] only.
+    pub const CHECK_NUMBER_A: u16 = 0x0014;
+    /// 照合番号B: 生年月日 和暦 YYMMDD, 有効期限 西暦 YYYY, セキュリティコード 4 digits. Opens [`BASIC_FOUR`] only.
+    pub const CHECK_NUMBER_B: u16 = 0x0015;
+    /// Template of 基本4情報.
+    pub const TAG_BASIC_FOUR: u16 = 0xFF20;
+    /// Offsets of the four items, four big-endian u16.
+    pub const TAG_OFFSETS: u16 = 0xDF21;
+    /// 氏名.
+    pub const TAG_NAME: u16 = 0xDF22;
+    /// 住所.
+    pub const TAG_ADDRESS: u16 = 0xDF23;
+    /// 生年月日, YYYYMMDD.
+    pub const TAG_BIRTH: u16 = 0xDF24;
+    /// 性別, one digit.
+    pub const TAG_SEX: u16 = 0xDF25;
+}
+
+/// Elementary files of 共通カードAP.
+pub mod common {
+    /// Record 1: `01 1C`, then serial (15), municipality (5), expiry YYYYMMDD (8), ASCII. Free to read.
+    pub const CARD_RECORD: u16 = 0x0001;
+}
+
+/// Tries of the PINs, and lengths.
+pub mod pin {
+    /// Tries of the signing PIN.
+    pub const SIGN_TRIES: u8 = 5;
+    /// Tries of the authentication PIN.
+    pub const AUTH_TRIES: u8 = 3;
+    /// Tries of the PIN of 券面事項入力補助AP.
+    pub const FACE_INPUT_TRIES: u8 = 3;
+    /// Tries of 照合番号A and 照合番号B.
+    pub const CHECK_NUMBER_TRIES: u8 = 10;
+    /// Shortest signing PIN.
+    pub const SIGN_MIN: usize = 6;
+    /// Longest signing PIN.
+    pub const SIGN_MAX: usize = 16;
+    /// Length of the authentication PIN.
+    pub const AUTH_LENGTH: usize = 4;
+}
+
+/// Instructions of the issuing commands, CLA 84 inside SCP03 at level 33 (`docs/protocols/card-issuing.md` §3).
+pub mod ins {
+    /// GET SLOT STATUS.
+    pub const GET_SLOT_STATUS: u8 = 0x10;
+    /// SET INITIAL PIN.
+    pub const SET_INITIAL_PIN: u8 = 0x12;
+    /// GENERATE KEY PAIR into the pending slot.
+    pub const GENERATE_KEY_PAIR: u8 = 0x14;
+    /// IMPORT KEY PAIR into the pending slot.
+    pub const IMPORT_KEY_PAIR: u8 = 0x16;
+    /// GET PENDING PUBLIC KEY.
+    pub const GET_PENDING_PUBLIC_KEY: u8 = 0x18;
+    /// SIGN WITH PENDING KEY.
+    pub const SIGN_WITH_PENDING_KEY: u8 = 0x1A;
+    /// WRITE PENDING CERTIFICATE.
+    pub const WRITE_PENDING_CERTIFICATE: u8 = 0x1C;
+    /// GET PENDING CERTIFICATE.
+    pub const GET_PENDING_CERTIFICATE: u8 = 0x1E;
+    /// VERIFY (ISO/IEC 7816-4 §11.5.6).
+    pub const VERIFY: u8 = 0x20;
+    /// COMMIT: pending becomes active.
+    pub const COMMIT: u8 = 0x22;
+    /// DISCARD the pending slot.
+    pub const DISCARD: u8 = 0x24;
+    /// UNBLOCK PIN.
+    pub const UNBLOCK_PIN: u8 = 0x26;
+    /// INITIALIZE UPDATE (GlobalPlatform Amendment D §7.1.1).
+    pub const INITIALIZE_UPDATE: u8 = 0x50;
+    /// EXTERNAL AUTHENTICATE (GlobalPlatform Amendment D §7.1.2).
+    pub const EXTERNAL_AUTHENTICATE: u8 = 0x82;
+}
+
+/// P1 of the issuing commands: the kind of certificate.
+pub mod kind {
+    /// 署名用.
+    pub const SIGNATURE: u8 = 0x01;
+    /// 利用者証明用.
+    pub const AUTHENTICATION: u8 = 0x02;
+}
+
+/// P2 of GENERATE and IMPORT: the algorithm.
+pub mod algorithm {
+    /// RSA, 2048 bits, e = 65537.
+    pub const RSA_2048: u8 = 0x01;
+    /// ECDSA on P-384.
+    pub const EC_P384: u8 = 0x02;
+}
+
+/// Tags of the status template (§4) and the key templates (§5).
+pub mod tag {
+    /// Status template.
+    pub const STATUS: u8 = 0xE1;
+    /// Active slot: 00 empty, 01 occupied.
+    pub const ACTIVE: u8 = 0x80;
+    /// SHA-256 of the active certificate.
+    pub const ACTIVE_CERTIFICATE: u8 = 0x81;
+    /// Pending slot: 00 empty, 01 key, 02 complete.
+    pub const PENDING: u8 = 0x82;
+    /// Transaction ID of the pending slot.
+    pub const PENDING_TRANSACTION: u8 = 0x83;
+    /// SHA-256 of the pending SPKI.
+    pub const PENDING_KEY: u8 = 0x84;
+    /// SHA-256 of the pending certificate.
+    pub const PENDING_CERTIFICATE: u8 = 0x85;
+    /// PIN: 00 not set, 01 set.
+    pub const PIN_SET: u8 = 0x86;
+    /// Tries left.
+    pub const TRIES_LEFT: u8 = 0x87;
+    /// Algorithm for new keys.
+    pub const ALGORITHM: u8 = 0x88;
+    /// 01 if the card has a pending slot.
+    pub const HAS_PENDING_SLOT: u8 = 0x89;
+    /// RSA key template.
+    pub const RSA_KEY: u8 = 0xE2;
+    /// EC key template.
+    pub const EC_KEY: u8 = 0xE3;
+}
+
+/// Length of a transaction ID in bytes.
+pub const TRANSACTION_ID_LENGTH: usize = 16;
+/// The longest certificate that the card stores, in bytes.
+pub const MAX_CERTIFICATE: usize = 4096;
+/// SCP03 security level of issuing: C-MAC, C-ENC, R-MAC, R-ENC.
+pub const ISSUING_SECURITY_LEVEL: u8 = 0x33;

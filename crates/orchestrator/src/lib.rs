@@ -1,0 +1,1 @@
+//! Counter procedures as state machines, and the driver that runs them

@@ -1,0 +1,1 @@
+//! Palm veins: image, quality, template, score

@@ -1,0 +1,1 @@
+//! The resident register port and its CSV backend

@@ -1,0 +1,1 @@
+//! GlobalPlatform SCP03, the host side

@@ -1,0 +1,1 @@
+//! A software HSM behind the HSM port

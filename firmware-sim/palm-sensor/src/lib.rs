@@ -1,0 +1,1 @@
+//! A simulated palm-vein sensor with synthetic palms
