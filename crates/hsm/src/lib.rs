@@ -6,10 +6,9 @@
 use std::fmt;
 
 use madoguchi_time::{Deadline, Recovery};
+pub use secure_channel::{SessionDerivation, SessionKeys};
 use zeroize::Zeroizing;
 
-mod sealing;
-pub use sealing::{Sealed, open, seal};
 
 /// A hardware security module, or a token of one.
 ///
@@ -134,38 +133,6 @@ pub enum SignatureAlgorithm {
     EcdsaP384Sha384,
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     RsaPkcs1Sha256,
-}
-
-/// What the session keys of one card channel depend on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionDerivation {
-    /// Key version number, 0x01–0x7F.
-    pub key_version: u8,
-    /// Key diversification data, as the card gives them (10 bytes).
-    pub diversification: [u8; 10],
-    /// Length of the card's AES keys in bytes: 16, 24 or 32.
-    pub key_length: usize,
-    /// The host's challenge: 8 bytes in S8 mode, 16 in S16 mode.
-    pub host_challenge: Vec<u8>,
-    /// The card's challenge, of the same length.
-    pub card_challenge: Vec<u8>,
-}
-
-/// The session keys of one card channel. Wiped when dropped.
-#[derive(zeroize::ZeroizeOnDrop)]
-pub struct SessionKeys {
-    /// S-ENC: enciphers.
-    pub enc: Vec<u8>,
-    /// S-MAC: authenticates commands, and gives the cryptograms.
-    pub mac: Vec<u8>,
-    /// S-RMAC: authenticates responses.
-    pub rmac: Vec<u8>,
-}
-
-impl fmt::Debug for SessionKeys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionKeys").finish_non_exhaustive()
-    }
 }
 
 /// Why the module did not do as asked.

@@ -1,1 +1,5 @@
 //! GlobalPlatform SCP03, the host side
+
+mod keys;
+
+pub use keys::{SessionDerivation, SessionKeys};
