@@ -1,1 +1,5 @@
 //! Palm veins: image, quality, template, score
+
+mod image;
+
+pub use image::{PalmImage, WrongSize};
