@@ -4,3 +4,4 @@
 //! `docs/protocols/authority.md`.
 
 pub mod message;
+pub mod signature;
