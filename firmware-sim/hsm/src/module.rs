@@ -1,0 +1,229 @@
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hmac::{Hmac, Mac};
+use hsm::{
+    AesLength, Hsm, HsmError, HsmIdentity, KeyKind, KeyName, SessionDerivation, SessionKeys, SignatureAlgorithm,
+    record_key,
+};
+use madoguchi_time::{Deadline, SharedClock};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use crate::kdf;
+use crate::material::Material;
+use crate::provision::Provision;
+use crate::store::{self, Contents};
+
+/// A module in software.
+///
+/// It answers at once. Deadlines are checked if it has been told its [clock](Self::with_clock).
+pub struct SoftwareHsm {
+    contents: Contents,
+    clock: Option<SharedClock>,
+    /// Calls that are still answered before the module is unplugged.
+    calls_left: AtomicU64,
+}
+
+/// The static keys of one card, as they are put on it when it is personalised. Wiped when dropped.
+#[derive(zeroize::ZeroizeOnDrop)]
+pub struct CardStaticKeys {
+    /// Key-ENC.
+    pub enc: Vec<u8>,
+    /// Key-MAC.
+    pub mac: Vec<u8>,
+    /// Key-DEK.
+    pub dek: Vec<u8>,
+}
+
+impl fmt::Debug for CardStaticKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CardStaticKeys").finish_non_exhaustive()
+    }
+}
+
+impl SoftwareHsm {
+    /// A new module in a new file.
+    ///
+    /// # Errors
+    /// [`HsmError::Failed`] if the file exists or can't be written.
+    pub fn create(path: &Path, provision: &Provision) -> Result<Self, HsmError> {
+        let module = Self::in_memory(provision)?;
+        store::create(path, &module.contents)?;
+        Ok(module)
+    }
+
+    /// The module in the file `path`.
+    ///
+    /// # Errors
+    /// [`HsmError::Unreachable`] if there is no such file, [`HsmError::Damaged`] if it is not as it was written.
+    pub fn open(path: &Path) -> Result<Self, HsmError> {
+        store::open(path).map(Self::holding)
+    }
+
+    /// A module without a file.
+    ///
+    /// # Errors
+    /// [`HsmError::Failed`] for a kind of key that this module does not have.
+    pub fn in_memory(provision: &Provision) -> Result<Self, HsmError> {
+        let keys = provision
+            .keys()
+            .map(|(name, kind)| {
+                let material = Material::generate(kind, &mut provision.randomness(name))
+                    .map_err(|source| HsmError::Failed { function: "generate", source })?;
+                Ok((name.clone(), material))
+            })
+            .collect::<Result<_, HsmError>>()?;
+        Ok(Self::holding(Contents { serial: provision.serial(), keys }))
+    }
+
+    fn holding(contents: Contents) -> Self {
+        Self { contents, clock: None, calls_left: AtomicU64::new(u64::MAX) }
+    }
+
+    /// Checks deadlines, which are points on `clock`.
+    #[must_use]
+    pub fn with_clock(mut self, clock: SharedClock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Answers `calls` calls more, then is unreachable.
+    pub fn unplug_after(&self, calls: u64) {
+        self.calls_left.store(calls, Ordering::SeqCst);
+    }
+
+    /// Is there again.
+    pub fn plug_in(&self) {
+        self.unplug_after(u64::MAX);
+    }
+
+    /// The static keys of the card with these diversification data: for the factory that personalises simulated cards, and
+    /// for nobody else. Not on the port.
+    ///
+    /// # Errors
+    /// As [`Hsm::derive_session`].
+    pub fn card_static_keys(
+        &self,
+        version: u8,
+        diversification: &[u8; 10],
+        key_length: usize,
+    ) -> Result<CardStaticKeys, HsmError> {
+        let name = KeyName::card_master(version);
+        let Material::Secret(KeyKind::CardMaster(master_length), master) = self.material(&name)? else {
+            return Err(HsmError::WrongKind(name));
+        };
+        let lengths = [AesLength::Aes128, AesLength::Aes192, AesLength::Aes256].map(AesLength::bytes);
+        if !lengths.contains(&key_length) || key_length > master_length.bytes() {
+            return Err(HsmError::WrongKind(name));
+        }
+        let derive = |constant| {
+            let key = kdf::scp03(master, constant, diversification, key_length);
+            key.map(|mut key| std::mem::take(&mut *key)).ok_or_else(|| HsmError::WrongKind(name.clone()))
+        };
+        Ok(CardStaticKeys {
+            enc: derive(kdf::STATIC_ENC)?,
+            mac: derive(kdf::STATIC_MAC)?,
+            dek: derive(kdf::STATIC_DEK)?,
+        })
+    }
+
+    /// May this call be answered?
+    fn admit(&self, deadline: Deadline) -> Result<(), HsmError> {
+        let left = |left: u64| if left == u64::MAX { Some(left) } else { left.checked_sub(1) };
+        if self.calls_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_err() {
+            return Err(HsmError::Unreachable);
+        }
+        match &self.clock {
+            Some(clock) if deadline.has_passed(&**clock) => Err(HsmError::Timeout),
+            _ => Ok(()),
+        }
+    }
+
+    fn material(&self, key: &KeyName) -> Result<&Material, HsmError> {
+        self.contents.keys.get(key).ok_or_else(|| HsmError::NoSuchKey(key.clone()))
+    }
+}
+
+impl Hsm for SoftwareHsm {
+    fn identity(&self) -> HsmIdentity {
+        HsmIdentity {
+            manufacturer: "Madoguchi".to_owned(),
+            model: "Simulated HSM".to_owned(),
+            serial: self.contents.serial.clone(),
+        }
+    }
+
+    fn keys(&self, deadline: Deadline) -> Result<Vec<KeyName>, HsmError> {
+        self.admit(deadline)?;
+        Ok(self.contents.keys.keys().cloned().collect())
+    }
+
+    fn public_key(&self, key: &KeyName, deadline: Deadline) -> Result<Vec<u8>, HsmError> {
+        self.admit(deadline)?;
+        let public_key = self.material(key)?.public_key().ok_or_else(|| HsmError::WrongKind(key.clone()))?;
+        public_key.map_err(|source| HsmError::Failed { function: "public_key", source: Box::new(source) })
+    }
+
+    fn sign(
+        &self,
+        key: &KeyName,
+        algorithm: SignatureAlgorithm,
+        message: &[u8],
+        deadline: Deadline,
+    ) -> Result<Vec<u8>, HsmError> {
+        self.admit(deadline)?;
+        let signature = self.material(key)?.sign(algorithm, message).ok_or_else(|| HsmError::WrongKind(key.clone()))?;
+        signature.map_err(|source| HsmError::Failed { function: "sign", source: Box::new(source) })
+    }
+
+    fn derive_session(&self, derivation: &SessionDerivation, deadline: Deadline) -> Result<SessionKeys, HsmError> {
+        self.admit(deadline)?;
+        let keys = self.card_static_keys(derivation.key_version, &derivation.diversification, derivation.key_length)?;
+        let context = [derivation.host_challenge.as_slice(), &derivation.card_challenge].concat();
+        let derive = |key: &[u8], constant| {
+            let key = kdf::scp03(key, constant, &context, derivation.key_length);
+            key.map(|mut key| std::mem::take(&mut *key))
+                .ok_or_else(|| HsmError::WrongKind(KeyName::card_master(derivation.key_version)))
+        };
+        Ok(SessionKeys {
+            enc: derive(&keys.enc, kdf::S_ENC)?,
+            mac: derive(&keys.mac, kdf::S_MAC)?,
+            rmac: derive(&keys.mac, kdf::S_RMAC)?,
+        })
+    }
+
+    fn derive_record_key(
+        &self,
+        key: &KeyName,
+        context: &[u8],
+        deadline: Deadline,
+    ) -> Result<Zeroizing<[u8; 32]>, HsmError> {
+        self.admit(deadline)?;
+        let Material::Secret(KeyKind::RecordKey, secret) = self.material(key)? else {
+            return Err(HsmError::WrongKind(key.clone()));
+        };
+        let mut record_key = Zeroizing::new([0; 32]);
+        for (half, counter) in record_key.chunks_mut(16).zip(1..) {
+            let block = kdf::cmac(secret, &record_key::prf_input(counter, context));
+            half.copy_from_slice(&*block.ok_or_else(|| HsmError::WrongKind(key.clone()))?);
+        }
+        Ok(record_key)
+    }
+
+    fn mac(&self, key: &KeyName, message: &[u8], deadline: Deadline) -> Result<[u8; 32], HsmError> {
+        self.admit(deadline)?;
+        let Material::Secret(KeyKind::Hmac, secret) = self.material(key)? else {
+            return Err(HsmError::WrongKind(key.clone()));
+        };
+        let mac = <Hmac<Sha256> as Mac>::new_from_slice(secret).map_err(|_| HsmError::WrongKind(key.clone()))?;
+        Ok(mac.chain_update(message).finalize().into_bytes().into())
+    }
+}
+
+impl fmt::Debug for SoftwareHsm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SoftwareHsm").field("serial", &self.contents.serial).finish_non_exhaustive()
+    }
+}

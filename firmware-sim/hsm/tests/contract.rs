@@ -1,0 +1,22 @@
+//! The software HSM against the suite that every backend of the port must pass.
+#![expect(clippy::unwrap_used, reason = "a failure in a test is to be a panic")]
+
+use std::sync::{Arc, LazyLock};
+
+use hsm::Hsm;
+use hsm::contract::{Fixture, required_keys};
+use madoguchi_time::SystemClock;
+use sim_hsm::{Provision, SoftwareHsm};
+
+/// Key pairs take a moment to make, and the checks leave no traces in the module: one serves them all.
+static MODULE: LazyLock<Arc<SoftwareHsm>> = LazyLock::new(|| {
+    let keys = required_keys().into_iter();
+    let provision = keys.fold(Provision::empty("contract", [7; 32]), |all, (name, kind)| all.with_key(name, kind));
+    Arc::new(SoftwareHsm::in_memory(&provision).unwrap().with_clock(SystemClock::shared()))
+});
+
+fn module() -> Fixture {
+    Fixture { hsm: Arc::clone(&*MODULE) as Arc<dyn Hsm>, clock: SystemClock::shared(), lacks: Vec::new() }
+}
+
+hsm::contract_suite!(module);
