@@ -86,3 +86,32 @@ pub struct CertificateText {
     /// One digit per character of `text`: 1 where the character stands for another one.
     pub substituted: String,
 }
+
+impl fmt::Debug for CertificateText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertificateText").finish_non_exhaustive()
+    }
+}
+
+impl Sex {
+    /// The digit that certificates and the card carry. For [`Sex::Other`] 3 is written: the sources disagree (3 or 9).
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Male => "1",
+            Self::Female => "2",
+            Self::Other => "3",
+        }
+    }
+
+    /// Reads such a digit; 0, 3 and 9 are [`Sex::Other`].
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        match code {
+            "1" => Some(Self::Male),
+            "2" => Some(Self::Female),
+            "0" | "3" | "9" => Some(Self::Other),
+            _ => None,
+        }
+    }
+}
