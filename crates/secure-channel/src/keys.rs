@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 /// What the session keys of one card channel depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionDerivation {
@@ -31,5 +33,21 @@ pub struct SessionKeys {
 impl fmt::Debug for SessionKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionKeys").finish_non_exhaustive()
+    }
+}
+
+/// The static keys of one card. Wiped when dropped; they belong into an HSM, or into a simulated card.
+pub struct CardKeys {
+    /// K-ENC: session keys for enciphering come from it.
+    pub enc: Zeroizing<Vec<u8>>,
+    /// K-MAC: session keys for authentication come from it.
+    pub mac: Zeroizing<Vec<u8>>,
+    /// K-DEK: enciphers keys that are sent to the card.
+    pub dek: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for CardKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CardKeys").finish_non_exhaustive()
     }
 }
