@@ -1,0 +1,100 @@
+# Why a procedure failed. The text says what, .cause the likely cause, .mend what to do.
+error-log-on-refused = The operator was not recognised
+    .cause = The user ID is wrong, or the palm is not the enrolled one
+    .mend = Check the user ID and try again with the enrolled hand. If it keeps failing, ask the access administrator for a new enrolment
+error-no-usable-capture = The palm could not be read ({ $reason })
+    .cause = The hand was badly placed or lit, or the sensor's window is dirty
+    .mend = Wipe the sensor's window and hold the open palm still, a little above its middle
+error-not-logged-on = Nobody is logged on
+    .cause = The screen was locked after idling, or nobody has logged on yet
+    .mend = Log on again
+error-not-allowed = This is not allowed
+    .cause = The operator's role does not permit it
+    .mend = Ask the access administrator
+error-unknown-resident = There is no resident of that number
+    .cause = The number was mistyped, or the person has moved away
+    .mend = Check the number on the resident record
+error-not-eligible = The { $certificate } can't be issued: { $reason }
+    .cause = The applicant does not meet the conditions for this certificate
+    .mend = Explain the reason to the applicant. Use --kind to issue the other certificate only
+error-application = The application can't be made: { $reason }
+    .cause = The register has characters or lengths that a certificate can't carry
+    .mend = Ask the keepers of the register to check that item and its substitute characters
+error-no-card = No card was presented
+    .cause = There is no card, or it lies askew on the reader
+    .mend = Place the card straight on the reader and begin again
+error-wrong-card = This card can't be used at this window
+    .cause = It is no My Number Card, or it was made with another municipality's keys
+    .mend = Check what card it is and who issued it
+error-wrong-face-code = Check number B does not fit the card ({ $tries ->
+        [one] one try left
+       *[other] { $tries } tries left
+    })
+    .cause = It was misread or mistyped. The birth year is in the Japanese era, the year of expiry is not
+    .mend = Read the card's face again. When no tries are left, the card refuses the number for good
+error-card-of-another-person = This is not the applicant's card ({ $item } differs)
+    .cause = It is another person's card, or its data are older than the register's
+    .mend = Check card and applicant. If the card is out of date, bring its face up to date first
+error-already-issued = The { $certificate } is on the card already
+    .cause = The card has a working certificate of this kind
+    .mend = To replace it, renew it (issue --renew)
+error-nothing-to-renew = There is no { $certificate } to renew
+    .cause = None was issued to this card yet
+    .mend = Issue it without --renew
+error-wrong-pin = Wrong PIN of the { $certificate } ({ $tries ->
+        [one] one try left
+       *[other] { $tries } tries left
+    })
+    .cause = It was mistyped, or it is the other certificate's PIN
+    .mend = Ask the applicant to be sure. When no tries are left, the PIN is blocked
+error-pin-blocked = The PIN of the { $certificate } is blocked
+    .cause = It was entered wrongly too often, and the card takes it no more
+    .mend = Reset the PIN
+error-pin = This PIN can't be used: { $reason }
+    .cause = Its length or characters break the rules, or it is easy to guess
+    .mend = Ask the applicant to choose another one
+error-cancelled = Cancelled
+    .cause = The operator or the applicant cancelled, or did not answer in time
+    .mend = Begin again if needed. The card is as it was before
+error-card-refused = The card refused
+    .cause = The card's state does not fit the procedure, or this card can't do it
+    .mend = Place the card again and look at it with `card show`. If it stays so, give the output of --verbose to maintenance
+error-card-gone = The card was taken away midway
+    .cause = It did not come back, or its contact kept breaking
+    .mend = Place the same card again and begin anew. What was under way is settled by itself
+error-authority-unreachable = The authority can't be reached
+    .cause = The line is down, or the authority is
+    .mend = Check the line with `doctor`. What was under way is settled when the card is next read
+error-authority-refused = The authority refused
+    .cause = The application, or this terminal's registration, does not meet the authority's conditions
+    .mend = Look at the operation history (`log show`) and ask the authority's help desk
+error-authority-not-trusted = The authority's answer can't be trusted
+    .cause = It came from somebody else than the registered authority, or was changed on the way
+    .mend = Stop here and tell the information security officer
+error-certificate-differs = The certificate differs from the application ({ $field })
+    .cause = It was changed at the authority. It will not become valid
+    .mend = The card is as it was. Ask the authority's help desk
+error-unexpected-event = The procedure contradicts itself
+    .cause = This is a fault of the program
+    .mend = Stop here and send the output of --verbose to the program's makers
+error-other = The procedure can't go on
+    .cause = An error that this program does not know
+    .mend = Give the output of --verbose to maintenance
+
+# Why somebody may not have a certificate.
+ineligible-under-fifteen = under 15 years of age
+ineligible-other = the conditions are not met
+
+# Why a PIN can't be used. The applicant reads it.
+pin-wrong-length = { $min ->
+    [4] type 4 digits
+   *[other] type { $min } to { $max } characters
+}
+pin-not-digits = use the digits 0 to 9 only
+pin-not-letters-and-digits = use the letters A to Z and the digits 0 to 9 only
+pin-no-letter = use at least one letter
+pin-no-digit = use at least one digit
+pin-birthday = the date of birth can't be used
+pin-repeat = do not repeat one character
+pin-run = do not use rows such as 1234 or ABCD
+pin-other = choose another one

@@ -1,0 +1,333 @@
+//! The command line. What is typed here can be seen by every user of the machine, so nothing secret is.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use jpki::CertificateKind;
+
+use crate::Language;
+
+/// Everything on the command line of a program whose composition root adds the commands `E`.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about = "Puts keys and certificates on residents' cards",
+    after_help = "Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 interrupted and to be settled when the card is next read.",
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub struct Arguments<E: Subcommand> {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command<E>,
+}
+
+impl<E: Subcommand> Arguments<E> {
+    /// The grammar of the command line of `program`, as help and completion show it.
+    #[must_use]
+    pub fn grammar(program: &'static str) -> clap::Command {
+        named(Self::command(), program).name(program).bin_name(program)
+    }
+
+    /// Reads a command line.
+    ///
+    /// # Errors
+    /// What clap found wrong with it, or the help that was asked for.
+    pub fn read(
+        program: &'static str,
+        line: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
+    ) -> Result<Self, clap::Error> {
+        let matches = Self::grammar(program).try_get_matches_from(line)?;
+        Self::from_arg_matches(&matches)
+    }
+}
+
+/// Puts the program's name into the examples of the help, which are written with `$ madoguchi`.
+fn named(command: clap::Command, program: &'static str) -> clap::Command {
+    let command = match command.get_after_help().map(ToString::to_string) {
+        Some(help) => command.after_help(help.replace("$ madoguchi ", &format!("$ {program} "))),
+        None => command,
+    };
+    command.mut_subcommands(|subcommand| named(subcommand, program))
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Folder with the terminal's configuration, operators, log and journal
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Language of the texts [default: from the locale]
+    #[arg(long, global = true, value_enum)]
+    pub lang: Option<Language>,
+    /// Print one JSON document instead of texts (its keys: docs/json.md)
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Add the technical view: exchanges with card and authority, causes of errors
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+    /// Form of the diagnostics on stderr (what is shown: MADOGUCHI_LOG, e.g. `debug`)
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Human, hide_default_value = true)]
+    pub log_format: LogFormat,
+}
+
+/// Form of the diagnostics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command<E: Subcommand> {
+    /// Issue or renew a resident's certificates
+    #[command(after_help = "Examples:
+  Both certificates, for the card on the reader:
+    $ madoguchi issue --operator 0417 --resident 100200300
+  Only the one for user authentication, in English:
+    $ madoguchi issue --operator 0417 --resident 100200300 --kind authentication --lang en
+  New certificates in place of those on the card:
+    $ madoguchi issue --operator 0417 --resident 100200300 --renew")]
+    Issue(Issue),
+    /// Look at the card on the reader
+    #[command(subcommand)]
+    Card(Card),
+    /// Enrol, list and retire operators
+    #[command(subcommand)]
+    Operator(Operator),
+    /// Show and verify the operation history
+    #[command(subcommand)]
+    Log(Log),
+    /// Check folder, devices, register and authority, and tell how to mend what is wrong
+    #[command(after_help = "Examples:
+    $ madoguchi doctor
+    $ madoguchi doctor --json | jq '.checks[] | select(.ok | not)'")]
+    Doctor,
+    /// Print a completion script for a shell
+    #[command(after_help = "Examples:
+    $ madoguchi completion bash > ~/.local/share/bash-completion/completions/madoguchi
+    $ madoguchi completion fish > ~/.config/fish/completions/madoguchi.fish")]
+    Completion {
+        /// Which shell
+        shell: Shell,
+    },
+    /// The table of known devices
+    #[command(subcommand, hide = true)]
+    Devices(Devices),
+    /// The composition root's own commands.
+    #[command(flatten)]
+    Own(E),
+}
+
+/// The own commands of a composition root that has none.
+#[derive(Debug, Subcommand)]
+pub enum NoOwnCommands {}
+
+/// `issue`
+#[derive(Debug, Args)]
+pub struct Issue {
+    /// 照合ID of the operator, whose palm is asked for
+    #[arg(long, value_name = "ID")]
+    pub operator: String,
+    /// 宛名番号 of the applicant
+    #[arg(long, value_name = "NUMBER")]
+    pub resident: String,
+    /// Issue this certificate only; may be given twice [default: both]
+    #[arg(long = "kind", value_name = "KIND", value_enum)]
+    pub kinds: Vec<Kind>,
+    /// Replace the certificates on the card
+    #[arg(long)]
+    pub renew: bool,
+}
+
+impl Issue {
+    /// The kinds asked for, each once, in the order of issue.
+    #[must_use]
+    pub fn kinds(&self) -> Vec<CertificateKind> {
+        let asked: Vec<CertificateKind> = self.kinds.iter().map(|kind| (*kind).into()).collect();
+        CertificateKind::BOTH.into_iter().filter(|kind| asked.is_empty() || asked.contains(kind)).collect()
+    }
+}
+
+/// A kind of certificate, as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// 利用者証明用電子証明書
+    Authentication,
+    /// 署名用電子証明書
+    Signature,
+}
+
+impl From<Kind> for CertificateKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Authentication => Self::Authentication,
+            Kind::Signature => Self::Signature,
+        }
+    }
+}
+
+/// `card`
+#[derive(Debug, Subcommand)]
+pub enum Card {
+    /// Show what the card holds, and settle what an interruption left on it
+    #[command(after_help = "Examples:
+    $ madoguchi card show --operator 0417")]
+    Show {
+        /// 照合ID of the operator, whose palm is asked for
+        #[arg(long, value_name = "ID")]
+        operator: String,
+    },
+}
+
+/// `operator`
+#[derive(Debug, Subcommand)]
+pub enum Operator {
+    /// Enrol an operator: an access administrator logs on, a second person vouches, the new operator's palm is taken
+    #[command(after_help = "Examples:
+  Operator 0502, enrolled by administrator 0001 with 0417 as the second person:
+    $ madoguchi operator enrol 0502 --administrator 0001 --second-person 0417")]
+    Enrol {
+        /// 照合ID of the new operator
+        #[arg(value_name = "ID")]
+        user_id: String,
+        /// What the new operator may do
+        #[arg(long, value_enum, default_value_t = RoleArgument::Operator)]
+        role: RoleArgument,
+        /// 照合ID of the access administrator, whose palm is asked for
+        #[arg(long, value_name = "ID")]
+        administrator: String,
+        /// 照合ID of the second person
+        #[arg(long, value_name = "ID")]
+        second_person: String,
+    },
+    /// List the operators of this terminal
+    #[command(after_help = "Examples:
+    $ madoguchi operator list
+    $ madoguchi operator list --json")]
+    List,
+    /// Retire an operator: the enrolled palm is erased, the log stays
+    #[command(after_help = "Examples:
+    $ madoguchi operator retire 0502 --administrator 0001")]
+    Retire {
+        /// 照合ID of the operator
+        #[arg(value_name = "ID")]
+        user_id: String,
+        /// 照合ID of the access administrator, whose palm is asked for
+        #[arg(long, value_name = "ID")]
+        administrator: String,
+    },
+}
+
+/// A role, as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RoleArgument {
+    /// 操作者
+    Operator,
+    /// アクセス管理責任者
+    Administrator,
+    /// 監査者
+    Auditor,
+}
+
+/// `log`
+#[derive(Debug, Subcommand)]
+pub enum Log {
+    /// Show the operation history
+    #[command(after_help = "Examples:
+  The last 20 entries:
+    $ madoguchi log show --last 20
+  All of them, for another program:
+    $ madoguchi log show --json")]
+    Show {
+        /// Show only the last N entries
+        #[arg(long, value_name = "N")]
+        last: Option<usize>,
+    },
+    /// Verify that the operation history is whole and unchanged, and agrees with the authority's witness
+    #[command(after_help = "Examples:
+    $ madoguchi log verify
+  Without asking the authority:
+    $ madoguchi log verify --offline")]
+    Verify {
+        /// Do not ask the authority for the checkpoint that it witnessed
+        #[arg(long)]
+        offline: bool,
+    },
+}
+
+/// `devices`
+#[derive(Debug, Subcommand)]
+pub enum Devices {
+    /// Print the udev rules that follow from the table
+    Rules,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Production = Arguments<NoOwnCommands>;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Production::grammar("madoguchi").debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_examples_with_the_programs_own_name() {
+        fn leaves(command: &clap::Command, found: &mut Vec<clap::Command>) {
+            let mut subcommands = command.get_subcommands().filter(|s| !s.is_hide_set()).peekable();
+            if subcommands.peek().is_none() {
+                found.push(command.clone());
+            }
+            subcommands.for_each(|s| leaves(s, found));
+        }
+        let mut found = Vec::new();
+        leaves(&Production::grammar("elsewhere"), &mut found);
+        assert_eq!(found.len(), 9);
+        for command in found {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let name = command.get_name();
+            assert!(help.lines().any(|line| line.starts_with("    $ elsewhere ")), "{name}: {help}");
+            assert!(!help.contains("$ madoguchi"), "{name}: {help}");
+        }
+    }
+
+    #[test]
+    fn the_examples_can_be_typed() {
+        fn examples(command: &clap::Command) -> Vec<String> {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let own = help.lines().filter_map(|line| line.trim().strip_prefix("$ ").map(str::to_owned));
+            own.chain(command.get_subcommands().flat_map(examples)).collect()
+        }
+        let grammar = Production::grammar("madoguchi");
+        for example in examples(&grammar) {
+            let words = example.split([' ']).take_while(|word| !["|", ">"].contains(word));
+            Production::read("madoguchi", words).unwrap_or_else(|e| panic!("{example}: {e}"));
+        }
+    }
+
+    #[test]
+    fn kinds_come_once_and_in_the_order_of_issue() {
+        use CertificateKind::{Authentication, Signature};
+        for (line, expected) in [
+            ("", &[Authentication, Signature][..]),
+            ("--kind signature --kind authentication --kind signature", &[Authentication, Signature]),
+            ("--kind signature", &[Signature]),
+        ] {
+            let line = format!("madoguchi issue --operator 1 --resident 2 {line}");
+            let Command::Issue(issue) = Production::read("madoguchi", line.split_whitespace()).unwrap().command else {
+                panic!("not an issue");
+            };
+            assert_eq!(issue.kinds(), expected);
+        }
+    }
+}
