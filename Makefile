@@ -1,0 +1,34 @@
+# What a stranger needs: make demo. What a developer needs: make check before a commit, make test before a push.
+.DELETE_ON_ERROR:
+.PHONY: demo check test bench doc lint tools clean
+
+CARGO ?= cargo
+# Arguments for the demo: make demo ARGS="--seed 7 --lang en"
+ARGS ?=
+
+demo: ## build and run the main job on simulators; nothing to install, no root
+	$(CARGO) build --quiet --release --locked -p madoguchi-sim
+	target/release/madoguchi-sim demo $(ARGS)
+
+check: lint ## the fast part of the tests: no root, nothing to install
+	$(CARGO) test --quiet --locked --workspace --lib --bins
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
+
+test: ## everything; installs what it needs (Debian packages, may ask for sudo)
+	tests/install-peers
+	$(MAKE) lint
+	$(CARGO) build --quiet --locked --workspace --all-targets
+	tests/arrows
+	$(CARGO) test --locked --workspace
+
+bench: ## figures: ratios against a peer measured in the same run, and counts
+	$(CARGO) run --quiet --release --locked -p madoguchi-tests --bin figures
+
+doc: ## the crates' documentation
+	$(CARGO) doc --locked --workspace --no-deps
+
+clean:
+	$(CARGO) clean
