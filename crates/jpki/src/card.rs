@@ -19,6 +19,9 @@ pub const AID_ISD: [u8; 8] = [0xA0, 0x00, 0x00, 0x01, 0x51, 0x00, 0x00, 0x00];
 /// The contact ATR of the card.
 pub const ATR: [u8; 9] = [0x3B, 0xE0, 0x00, 0xFF, 0x81, 0x31, 0xFE, 0x45, 0x14];
 
+/// Name of the token: the start of EF 0006 of 公的個人認証AP, filled to 32 bytes with spaces.
+pub const TOKEN_NAME: &str = "JPKIAPICCTOKEN2";
+
 /// Elementary files, keys and PINs of 公的個人認証AP.
 pub mod fid {
     /// 署名用電子証明書; readable after the signing PIN.
@@ -59,6 +62,8 @@ pub mod face_input {
     pub const CHECK_NUMBER_A: u16 = 0x0014;
     /// 照合番号B: 生年月日 和暦 YYMMDD, 有効期限 西暦 YYYY, セキュリティコード 4 digits. Opens [`BASIC_FOUR`] only.
     pub const CHECK_NUMBER_B: u16 = 0x0015;
+    /// 個人番号.
+    pub const TAG_MY_NUMBER: u16 = 0xFF10;
     /// Template of 基本4情報.
     pub const TAG_BASIC_FOUR: u16 = 0xFF20;
     /// Offsets of the four items, four big-endian u16.
@@ -77,6 +82,8 @@ pub mod face_input {
 pub mod common {
     /// Record 1: `01 1C`, then serial (15), municipality (5), expiry YYYYMMDD (8), ASCII. Free to read.
     pub const CARD_RECORD: u16 = 0x0001;
+    /// Tag of the record.
+    pub const TAG_CARD_RECORD: u16 = 0x01;
 }
 
 /// Tries of the PINs, and lengths.

@@ -1,0 +1,296 @@
+//! The issuing commands: `docs/protocols/card-issuing.md`. All at the full security level, each one transaction.
+
+use der::{Decode, Encode};
+use jpki::CertificateKind;
+use jpki::card::{MAX_CERTIFICATE, TRANSACTION_ID_LENGTH, ins, kind, tag};
+use sha2::{Digest, Sha256};
+use x509_cert::Certificate;
+use zeroize::Zeroizing;
+
+use crate::apdu::Command;
+use crate::application::Content;
+use crate::keys::PrivateKey;
+use crate::pin::{PinId, Verified};
+use crate::profile::key_generation_share;
+use crate::resident::{compare, signature};
+use crate::state::{Answer, Chip, Failure, Session, done, object, reference, uniform};
+use crate::store::Change;
+use crate::sw::Sw;
+use crate::tlv;
+
+/// Length of the names that slots' contents have.
+const NAME: usize = 32;
+
+/// Is this an instruction of this page that no resident's command has?
+pub(crate) fn is_issuing_only(instruction: u8) -> bool {
+    matches!(
+        instruction,
+        ins::GET_SLOT_STATUS
+            | ins::SET_INITIAL_PIN
+            | ins::GENERATE_KEY_PAIR
+            | ins::IMPORT_KEY_PAIR
+            | ins::GET_PENDING_PUBLIC_KEY
+            | ins::SIGN_WITH_PENDING_KEY
+            | ins::WRITE_PENDING_CERTIFICATE
+            | ins::GET_PENDING_CERTIFICATE
+            | ins::COMMIT
+            | ins::UNBLOCK_PIN
+    )
+}
+
+/// Performs a command that came through the channel at the full level; `verified` are the PINs verified in this channel.
+pub(crate) fn perform(chip: &mut Chip, session: &mut Session, verified: &mut Verified, command: &Command) -> Answer {
+    if command.ins == ins::VERIFY {
+        return verify(chip, session, verified, command);
+    }
+    let has_algorithm = matches!(command.ins, ins::GENERATE_KEY_PAIR | ins::IMPORT_KEY_PAIR);
+    if !is_issuing_only(command.ins) && command.ins != ins::DISCARD {
+        return Err(Sw::INS.into());
+    }
+    let kind = match command.p1 {
+        kind::SIGNATURE => CertificateKind::Signature,
+        kind::AUTHENTICATION => CertificateKind::Authentication,
+        _ => return Err(Sw::P1_P2.into()),
+    };
+    if !has_algorithm && command.p2 != 0 {
+        return Err(Sw::P1_P2.into());
+    }
+    let mut slot = Slot { chip, kind };
+    let data = &*command.data;
+    match command.ins {
+        ins::GET_SLOT_STATUS => no_data(data).and_then(|()| slot.status()),
+        ins::SET_INITIAL_PIN => slot.set_initial_pin(data, verified),
+        ins::GENERATE_KEY_PAIR => slot.generate(command.p2, data),
+        ins::IMPORT_KEY_PAIR => slot.import(command.p2, data),
+        ins::GET_PENDING_PUBLIC_KEY => no_data(data).and_then(|()| Ok(Zeroizing::new(slot.pending_spki()?))),
+        ins::SIGN_WITH_PENDING_KEY => slot.sign(data, *verified),
+        ins::WRITE_PENDING_CERTIFICATE => slot.write_certificate(data),
+        ins::GET_PENDING_CERTIFICATE => no_data(data).and_then(|()| slot.certificate()),
+        ins::COMMIT => slot.commit(data),
+        ins::DISCARD => slot.discard(data),
+        _ => slot.unblock_pin(data, verified),
+    }
+}
+
+/// VERIFY inside the channel.
+fn verify(chip: &mut Chip, session: &mut Session, verified: &mut Verified, command: &Command) -> Answer {
+    let short = reference(command.p2).ok().flatten().filter(|_| command.p1 == 0).ok_or(Sw::P1_P2)?;
+    let Some(Content::Pin(pin)) = session.application.file(u16::from(short)).map(|file| file.content) else {
+        return Err(Sw::NOT_FOUND.into());
+    };
+    compare(chip, verified, pin, &command.data)
+}
+
+fn no_data(data: &[u8]) -> Result<(), Failure> {
+    if data.is_empty() { Ok(()) } else { Err(Sw::WRONG_LENGTH.into()) }
+}
+
+fn name(data: &[u8]) -> Result<[u8; NAME], Failure> {
+    data.try_into().map_err(|_| Sw::WRONG_LENGTH.into())
+}
+
+fn sha256(bytes: &[u8]) -> [u8; NAME] {
+    Sha256::digest(bytes).into()
+}
+
+/// Both slots and the PIN of one kind.
+struct Slot<'a> {
+    chip: &'a mut Chip,
+    kind: CertificateKind,
+}
+
+impl Slot<'_> {
+    fn pin(&self) -> PinId {
+        PinId::of(self.kind)
+    }
+
+    /// §4.
+    fn status(&self) -> Answer {
+        let store = &self.chip.store;
+        let active = store.get(object::active_certificate(self.kind))?;
+        let transaction = store.get(object::pending_transaction(self.kind))?;
+        let certificate = store.get(object::pending_certificate(self.kind))?;
+        let mut body = Vec::new();
+        let mut put = |tag: u8, value: &[u8]| tlv::push(&mut body, u16::from(tag), value);
+        put(tag::ACTIVE, &[u8::from(active.is_some())]);
+        if let Some(active) = active {
+            put(tag::ACTIVE_CERTIFICATE, &sha256(&active));
+        }
+        put(tag::PENDING, &[u8::from(transaction.is_some()) + u8::from(certificate.is_some())]);
+        if let Some(transaction) = transaction {
+            put(tag::PENDING_TRANSACTION, &transaction);
+            put(tag::PENDING_KEY, &sha256(&self.pending_spki()?));
+        }
+        if let Some(certificate) = certificate {
+            put(tag::PENDING_CERTIFICATE, &sha256(&certificate));
+        }
+        put(tag::PIN_SET, &[u8::from(self.pin().is_set(store))]);
+        put(tag::TRIES_LEFT, &[self.pin().tries_left(store)?]);
+        put(tag::ALGORITHM, &[self.chip.profile.algorithm.code()]);
+        put(tag::HAS_PENDING_SLOT, &[1]);
+        let mut template = Zeroizing::new(Vec::new());
+        tlv::push(&mut template, u16::from(tag::STATUS), &body);
+        Ok(template)
+    }
+
+    fn set_initial_pin(&mut self, pin: &[u8], verified: &mut Verified) -> Answer {
+        if self.chip.store.has(object::active_certificate(self.kind)) {
+            return Err(Sw::CONDITIONS.into());
+        }
+        self.set_pin(pin, verified)
+    }
+
+    fn unblock_pin(&mut self, pin: &[u8], verified: &mut Verified) -> Answer {
+        if !self.pin().is_set(&self.chip.store) {
+            return Err(Sw::CONDITIONS.into());
+        }
+        self.set_pin(pin, verified)
+    }
+
+    fn set_pin(&mut self, pin: &[u8], verified: &mut Verified) -> Answer {
+        if !self.pin().accepts(pin) {
+            return Err(Sw::BAD_DATA.into());
+        }
+        verified.set(self.pin(), false);
+        self.chip.store.transact(self.pin().setting(pin).into())?;
+        done()
+    }
+
+    fn generate(&mut self, algorithm: u8, data: &[u8]) -> Answer {
+        self.ready_for_key(algorithm)?;
+        let transaction: [u8; TRANSACTION_ID_LENGTH] = data.try_into().map_err(|_| Sw::WRONG_LENGTH)?;
+        let (mut rng, counted) = self.chip.generation_rng()?;
+        let timing = self.chip.profile.timing;
+        let time = timing.key_generation_mean.mul_f64(key_generation_share(uniform(&mut rng)));
+        let key = self.chip.keys.key_pair(self.chip.profile.algorithm, &mut rng);
+        self.chip.clock.elapse(time);
+        self.store_key(&key, transaction, Some(counted))
+    }
+
+    fn import(&mut self, algorithm: u8, data: &[u8]) -> Answer {
+        self.ready_for_key(algorithm)?;
+        let (transaction, template) = data.split_first_chunk::<TRANSACTION_ID_LENGTH>().ok_or(Sw::WRONG_LENGTH)?;
+        let key = PrivateKey::from_template(self.chip.profile.algorithm, template).ok_or(Sw::BAD_DATA)?;
+        self.store_key(&key, *transaction, None)
+    }
+
+    /// May a new key come into the pending slot?
+    fn ready_for_key(&self, algorithm: u8) -> Result<(), Sw> {
+        if algorithm != self.chip.profile.algorithm.code() {
+            return Err(Sw::NOT_SUPPORTED);
+        }
+        if self.chip.store.has(object::pending_key(self.kind)) || !self.pin().is_set(&self.chip.store) {
+            return Err(Sw::CONDITIONS);
+        }
+        Ok(())
+    }
+
+    fn store_key(
+        &mut self,
+        key: &PrivateKey,
+        transaction: [u8; TRANSACTION_ID_LENGTH],
+        counted: Option<Change>,
+    ) -> Answer {
+        let spki = key.spki().map_err(|_| Sw::UNKNOWN)?;
+        let stored = key.to_stored().ok_or(Sw::UNKNOWN)?;
+        let mut changes = vec![
+            Change::Put(object::pending_key(self.kind), stored),
+            Change::put(object::pending_transaction(self.kind), transaction),
+        ];
+        changes.extend(counted);
+        self.chip.store.transact(changes)?;
+        Ok(Zeroizing::new(sha256(&spki).to_vec()))
+    }
+
+    fn pending_key(&self) -> Result<PrivateKey, Failure> {
+        Ok(self.chip.key(object::pending_key(self.kind))?.ok_or(Sw::NOT_FOUND)?)
+    }
+
+    fn pending_spki(&self) -> Result<Vec<u8>, Failure> {
+        Ok(self.pending_key()?.spki().map_err(|_| Sw::UNKNOWN)?)
+    }
+
+    fn sign(&self, input: &[u8], verified: Verified) -> Answer {
+        if !verified.has(self.pin()) {
+            return Err(Sw::SECURITY_STATUS.into());
+        }
+        signature(self.chip, &self.pending_key()?, input)
+    }
+
+    fn write_certificate(&mut self, data: &[u8]) -> Answer {
+        let (key_name, rest) = data.split_first_chunk::<NAME>().ok_or(Sw::WRONG_LENGTH)?;
+        let (certificate_name, certificate) = rest.split_first_chunk::<NAME>().ok_or(Sw::WRONG_LENGTH)?;
+        let spki = self.pending_spki()?;
+        if sha256(&spki) != *key_name {
+            return Err(Sw::NOT_FOUND.into());
+        }
+        if certificate.len() > MAX_CERTIFICATE {
+            return Err(Sw::NO_MEMORY.into());
+        }
+        if sha256(certificate) != *certificate_name
+            || certified_key(certificate).is_none_or(|certified| certified != spki)
+        {
+            return Err(Sw::BAD_DATA.into());
+        }
+        let id = object::pending_certificate(self.kind);
+        match self.chip.store.get(id)? {
+            Some(written) if *written == certificate => done(),
+            Some(_) => Err(Sw::CONDITIONS.into()),
+            None => {
+                self.chip.store.transact(vec![Change::put(id, certificate)])?;
+                done()
+            }
+        }
+    }
+
+    fn certificate(&self) -> Answer {
+        Ok(self.chip.store.get(object::pending_certificate(self.kind))?.ok_or(Sw::NOT_FOUND)?)
+    }
+
+    fn commit(&mut self, data: &[u8]) -> Answer {
+        let name = name(data)?;
+        let pending = self.chip.store.get(object::pending_certificate(self.kind))?;
+        if pending.is_some_and(|certificate| sha256(&certificate) == name || self.chip.mistakes.unnamed_commit) {
+            let mut changes = activation(self.kind);
+            if self.chip.mistakes.commit_both_kinds {
+                let complete = |kind: &CertificateKind| self.chip.store.has(object::pending_certificate(*kind));
+                changes = CertificateKind::BOTH.into_iter().filter(complete).flat_map(activation).collect();
+            }
+            self.chip.store.transact(changes)?;
+            return done();
+        }
+        let active = self.chip.store.get(object::active_certificate(self.kind))?;
+        if active.is_some_and(|certificate| sha256(&certificate) == name) { done() } else { Err(Sw::NOT_FOUND.into()) }
+    }
+
+    fn discard(&mut self, data: &[u8]) -> Answer {
+        let name = name(data)?;
+        let content = match self.chip.store.get(object::pending_certificate(self.kind))? {
+            Some(certificate) => sha256(&certificate),
+            None => sha256(&self.pending_spki()?),
+        };
+        if content != name && !self.chip.mistakes.unnamed_commit {
+            return Err(Sw::NOT_FOUND.into());
+        }
+        self.chip.store.transact(vec![
+            Change::Delete(object::pending_key(self.kind)),
+            Change::Delete(object::pending_certificate(self.kind)),
+            Change::Delete(object::pending_transaction(self.kind)),
+        ])?;
+        done()
+    }
+}
+
+/// What makes a complete pending slot the active one.
+fn activation(kind: CertificateKind) -> Vec<Change> {
+    vec![
+        Change::Move { from: object::pending_key(kind), to: object::active_key(kind) },
+        Change::Move { from: object::pending_certificate(kind), to: object::active_certificate(kind) },
+        Change::Delete(object::pending_transaction(kind)),
+    ]
+}
+
+/// SubjectPublicKeyInfo of a certificate, in DER.
+fn certified_key(certificate: &[u8]) -> Option<Vec<u8>> {
+    Certificate::from_der(certificate).ok()?.tbs_certificate.subject_public_key_info.to_der().ok()
+}

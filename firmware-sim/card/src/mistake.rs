@@ -1,0 +1,27 @@
+//! Deliberate mistakes. No card has them; a test that does not notice one of them proves nothing.
+
+/// A way in which a card breaks the issuing protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mistake {
+    /// COMMIT and DISCARD act on whatever is in the slot, whatever they name.
+    UnnamedCommit,
+    /// COMMIT of one kind makes every complete pending slot active.
+    CommitBothKinds,
+}
+
+/// The mistakes of one card.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mistakes {
+    pub(crate) unnamed_commit: bool,
+    pub(crate) commit_both_kinds: bool,
+}
+
+impl Mistakes {
+    pub(crate) fn make(&mut self, mistake: Mistake) {
+        match mistake {
+            Mistake::UnnamedCommit => self.unnamed_commit = true,
+            Mistake::CommitBothKinds => self.commit_both_kinds = true,
+        }
+    }
+}
