@@ -1,7 +1,23 @@
 //! The line to the authority: CMP messages (RFC 9810, profiled by RFC 9483) and the terminal's client over mutual TLS.
 //!
-//! [`message`] holds the messages themselves, for both ends of the line. What travels in which field stands in
-//! `docs/protocols/authority.md`.
+//! * [`message`] holds the messages themselves, [`items`] what a request says about a person, [`state`] the questions of
+//!   our own: for both ends of the line. What travels in which field stands in `docs/protocols/authority.md`.
+//! * A terminal drafts a [`CertificationRequest`], has it proved by the card, makes a message of it with
+//!   [`Terminal::address`], has that protected by its HSM, and reads what comes back with [`open_answer`]. All of this is
+//!   sans-I/O: times, nonces and transaction IDs are arguments, signatures are made elsewhere.
 
+mod answer;
+mod certification;
+mod error;
+pub mod items;
 pub mod message;
+mod request;
 pub mod signature;
+pub mod state;
+
+pub use answer::{Answer, Authority, open_answer};
+pub use certification::{CertificationDraft, CertificationRequest};
+pub use error::LinkError;
+pub use message::TransactionId;
+pub use request::{Confirmation, Expected, Nonce, Outgoing, Request, Sent, Terminal};
+pub use state::{CertificateState, Issue, IssueState, IssuerAndSerial, UnsettledCase};
