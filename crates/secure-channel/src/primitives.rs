@@ -1,6 +1,6 @@
 //! AES in the modes that SCP03 needs, with keys of 128, 192 and 256 bits.
 
-use aes::cipher::block_padding::Iso7816;
+use aes::cipher::block_padding::{Iso7816, NoPadding};
 use aes::cipher::{BlockDecryptMut, BlockEncrypt, BlockEncryptMut, KeyInit, KeyIvInit};
 use aes::{Aes128, Aes192, Aes256};
 use cmac::{Cmac, Mac};
@@ -73,7 +73,8 @@ where
     Ok(Zeroizing::new(cipher.encrypt_padded_vec_mut::<Iso7816>(plain)))
 }
 
-/// The inverse of [`cbc_encrypt`]; `None` inside if the length or the padding is wrong.
+/// The inverse of [`cbc_encrypt`]; `None` inside if the length or the padding is wrong. More zeros than necessary are
+/// accepted, whole blocks of them too, since there are cards that add them.
 pub(crate) fn cbc_decrypt(key: &[u8], iv: [u8; BLOCK], data: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, NotAnAesKey> {
     match key.len() {
         16 => cbc_decrypt_with::<cbc::Decryptor<Aes128>>(key, iv, data),
@@ -88,9 +89,75 @@ where
 {
     let cipher = C::new_from_slices(key, &iv).map_err(|_| NotAnAesKey(key.len()))?;
     let mut buffer = Zeroizing::new(data.to_vec());
-    let plain = cipher.decrypt_padded_mut::<Iso7816>(&mut buffer).map(<[u8]>::len);
-    Ok(plain.ok().map(|length| {
-        buffer.truncate(length);
+    if cipher.decrypt_padded_mut::<NoPadding>(&mut buffer).is_err() {
+        return Ok(None);
+    }
+    let marker = buffer.iter().rposition(|byte| *byte != 0).filter(|last| buffer[*last] == 0x80);
+    Ok(marker.map(|marker| {
+        buffer.truncate(marker);
         buffer
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes<const N: usize>(hexadecimal: &str) -> [u8; N] {
+        hex::decode(hexadecimal).expect("hexadecimal").try_into().expect("of that length")
+    }
+
+    /// NIST SP 800-38A, appendix F.1 and F.2, the first two blocks of each key length.
+    #[test]
+    fn aes_has_the_values_of_sp_800_38a() {
+        let plain: [u8; 32] = bytes("6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51");
+        let iv: [u8; BLOCK] = bytes("000102030405060708090a0b0c0d0e0f");
+        let cases = [
+            (
+                "2b7e151628aed2a6abf7158809cf4f3c",
+                "3ad77bb40d7a3660a89ecaf32466ef97",
+                "7649abac8119b246cee98e9b12e9197d5086cb9b507219ee95db113a917678b2",
+            ),
+            (
+                "8e73b0f7da0e6452c810f32b809079e562f8ead2522c6b7b",
+                "bd334f1d6e45f25ff712a214571fa5cc",
+                "4f021db243bc633d7178183a9fa071e8b4d9ada9ad7dedf4e5e738763f69145a",
+            ),
+            (
+                "603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4",
+                "f3eed1bdb5d2a03c064b5a7e3db181f8",
+                "f58c4c04d6e5f1ba779eabfb5f7bfbd69cfc4e967edb808d679f777bc6702c7d",
+            ),
+        ];
+        for (key, ecb, cbc) in cases {
+            let key = hex::decode(key).expect("hexadecimal");
+            let first = plain[..BLOCK].try_into().expect("a block");
+            assert_eq!(encrypt_block(&key, first), Ok(bytes(ecb)));
+            let encrypted = cbc_encrypt(&key, iv, &plain).expect("an AES key");
+            assert_eq!(encrypted[..32], bytes::<32>(cbc));
+            assert_eq!(encrypted.len(), 48);
+            assert_eq!(cbc_decrypt(&key, iv, &encrypted), Ok(Some(Zeroizing::new(plain.to_vec()))));
+        }
+    }
+
+    #[test]
+    fn every_length_survives_padding_and_bad_padding_is_seen() {
+        let (key, iv) = ([0x42; 24], [0x17; BLOCK]);
+        for length in 0..50 {
+            let plain = vec![0x80; length];
+            let encrypted = cbc_encrypt(&key, iv, &plain).expect("an AES key");
+            assert_eq!(encrypted.len(), (length / BLOCK + 1) * BLOCK);
+            assert_eq!(cbc_decrypt(&key, iv, &encrypted), Ok(Some(Zeroizing::new(plain))));
+            assert_eq!(cbc_decrypt(&key, iv, &encrypted[1..]), Ok(None));
+        }
+        assert_eq!(cbc_decrypt(&key, iv, &[]), Ok(None));
+        // Blocks that end without `80` before their zeros: all zeros, and another byte.
+        for last in [0x00, 0x01, 0x81] {
+            let mut block = [0; BLOCK];
+            block[BLOCK - 1] = last;
+            let chained: [u8; BLOCK] = std::array::from_fn(|i| block[i] ^ iv[i]);
+            let encrypted = encrypt_block(&key, chained).expect("an AES key");
+            assert_eq!(cbc_decrypt(&key, iv, &encrypted), Ok(None));
+        }
+    }
 }
