@@ -5,19 +5,24 @@
 //! * A terminal drafts a [`CertificationRequest`], has it proved by the card, makes a message of it with
 //!   [`Terminal::address`], has that protected by its HSM, and reads what comes back with [`open_answer`]. All of this is
 //!   sans-I/O: times, nonces and transaction IDs are arguments, signatures are made elsewhere.
+//! * [`AuthorityLine`] is the port that carries the bytes; [`TlsLine`] is the line of production.
 
 mod answer;
 mod certification;
 mod error;
 pub mod items;
+mod line;
 pub mod message;
 mod request;
 pub mod signature;
 pub mod state;
+mod tls;
 
 pub use answer::{Answer, Authority, open_answer};
 pub use certification::{CertificationDraft, CertificationRequest};
 pub use error::LinkError;
+pub use line::{AuthorityLine, LineError};
 pub use message::TransactionId;
 pub use request::{Confirmation, Expected, Nonce, Outgoing, Request, Sent, Terminal};
 pub use state::{CertificateState, Issue, IssueState, IssuerAndSerial, UnsettledCase};
+pub use tls::{MEDIA_TYPE, PATH, TlsLine, TlsLineConfig, TlsSetupError};
