@@ -2,6 +2,7 @@
 
 mod application;
 pub mod card;
+pub mod certificate;
 pub mod era;
 mod kind;
 pub mod oid;
@@ -14,6 +15,9 @@ pub mod validity;
 pub use application::{
     ApplicationChoices, ApplicationError, FormerNameRule, Ineligible, SIGNATURE_AGE, TextField, age, eligible,
     registered_name,
+};
+pub use certificate::{
+    CertificateError, CertificateField, CertificateView, Checked, Expected, Mismatch, Person, check,
 };
 pub use kind::CertificateKind;
 pub use pin::{Pin, PinError, PinRules};

@@ -90,7 +90,7 @@ impl KeyAlgorithm {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct CertificateProfile {
-    /// Its name, `test` or `production`.
+    /// Its name: `sim`, `test` or `production`.
     pub name: String,
     /// C of all names, a PrintableString. All other attributes are UTF8Strings.
     pub country: String,
@@ -186,10 +186,22 @@ impl IssuingProfile {
     pub fn jpki_next() -> Self {
         embedded(include_str!("../data/profiles/jpki-next.toml"))
     }
+
+    /// The profile of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::jpki_2016(), Self::jpki_next()].into_iter().find(|profile| profile.name == name)
+    }
 }
 
 impl CertificateProfile {
-    /// O=JPKI-TEST and the policies of the test environment. Simulators issue under this one only.
+    /// O=JPKI-SIM: the simulated authority, under the policies of the test environment.
+    #[must_use]
+    pub fn simulator() -> Self {
+        embedded(include_str!("../data/profiles/certificates-sim.toml"))
+    }
+
+    /// O=JPKI-TEST and the policies of the test environment.
     #[must_use]
     pub fn test() -> Self {
         embedded(include_str!("../data/profiles/certificates-test.toml"))
@@ -199,6 +211,12 @@ impl CertificateProfile {
     #[must_use]
     pub fn production() -> Self {
         embedded(include_str!("../data/profiles/certificates-production.toml"))
+    }
+
+    /// The environment of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::simulator(), Self::test(), Self::production()].into_iter().find(|profile| profile.name == name)
     }
 
     /// What is special to `kind`.
@@ -271,6 +289,29 @@ mod tests {
         test.signature.policy.clone_from(&production.signature.policy);
         test.authentication.policy.clone_from(&production.authentication.policy);
         assert_eq!(test, production);
+    }
+
+    #[test]
+    fn the_simulator_is_never_taken_for_real() {
+        let simulator = CertificateProfile::simulator();
+        for real in [CertificateProfile::test(), CertificateProfile::production()] {
+            assert_ne!(simulator.organization, real.organization);
+            assert_ne!(simulator.organization_ja, real.organization_ja);
+        }
+        assert_eq!(simulator.signature.policy, oid::POLICY_SIGNATURE_TEST);
+        assert_eq!(simulator.authentication.policy, oid::POLICY_AUTHENTICATION_TEST);
+    }
+
+    #[test]
+    fn profiles_are_found_by_name() {
+        for name in ["jpki-2016", "jpki-next"] {
+            assert_eq!(IssuingProfile::named(name).unwrap().name, name);
+        }
+        for name in ["sim", "test", "production"] {
+            assert_eq!(CertificateProfile::named(name).unwrap().name, name);
+        }
+        assert_eq!(IssuingProfile::named(""), None);
+        assert_eq!(CertificateProfile::named("jpki-2016"), None);
     }
 
     #[test]
