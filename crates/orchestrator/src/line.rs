@@ -1,0 +1,177 @@
+//! The line to the authority: messages protected by the HSM, asked again when they are lost, answers opened.
+
+use std::time::Duration;
+
+use authority_link::message::{Failure, FailureInfo};
+use authority_link::{
+    Answer, Authority, AuthorityLine, Confirmation, Request, Sent, Terminal, TransactionId, open_answer,
+};
+use hsm::{Hsm, KeyName, SignatureAlgorithm};
+use madoguchi_time::{Clock, Recovery};
+use rand_core::CryptoRngCore;
+
+use crate::error::ProcedureError;
+use crate::procedure::AuthorityCall;
+use crate::progress::Progress;
+use crate::site::Trust;
+
+/// How often one message is sent. Sending the same bytes again is harmless: the authority recognises them.
+const ATTEMPTS: u32 = 3;
+/// How long one exchange may take.
+const EXCHANGE: Duration = Duration::from_secs(30);
+/// How long the HSM may take.
+const HSM: Duration = Duration::from_secs(10);
+
+/// The line of one procedure.
+pub(crate) struct Line<'a> {
+    line: &'a mut dyn AuthorityLine,
+    hsm: &'a dyn Hsm,
+    clock: &'a dyn Clock,
+    terminal: Terminal,
+    authority: Authority,
+}
+
+/// What came of one call.
+pub(crate) struct Answered {
+    pub(crate) result: Result<Answer, ProcedureError>,
+    pub(crate) messages: u64,
+    pub(crate) sent: usize,
+    pub(crate) received: usize,
+}
+
+impl<'a> Line<'a> {
+    pub(crate) fn new(
+        line: &'a mut dyn AuthorityLine,
+        hsm: &'a dyn Hsm,
+        clock: &'a dyn Clock,
+        trust: &Trust,
+    ) -> Result<Self, ProcedureError> {
+        let algorithm = SignatureAlgorithm::EcdsaP256Sha256;
+        let terminal = Terminal::new(&trust.terminal_signing, algorithm, &trust.authority_signing)
+            .map_err(ProcedureError::AuthorityNotTrusted)?;
+        let authority = Authority::pinned(&trust.authority_signing).map_err(ProcedureError::AuthorityNotTrusted)?;
+        Ok(Self { line, hsm, clock, terminal, authority })
+    }
+
+    /// Asks, and asks again with the same bytes if the message or its answer was lost.
+    pub(crate) fn ask(
+        &mut self,
+        call: AuthorityCall,
+        random: &mut dyn CryptoRngCore,
+        checkpoint: &str,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Answered {
+        let mut answered = Answered {
+            result: Err(ProcedureError::AuthorityRefused { failure: String::new() }),
+            messages: 0,
+            sent: 0,
+            received: 0,
+        };
+        let (request, transaction) = into_request(call, random);
+        let sent = match self.protect(request, transaction, random, checkpoint) {
+            Ok(sent) => sent,
+            Err(error) => {
+                answered.result = Err(error);
+                return answered;
+            }
+        };
+        for attempt in 1..=ATTEMPTS {
+            if attempt > 1 {
+                progress(&Progress::AuthorityRetried { attempt });
+            }
+            answered.messages += 1;
+            answered.sent += sent.bytes().len();
+            let (result, again) = self.exchange(&sent, &mut answered.received);
+            answered.result = result;
+            if !again {
+                break;
+            }
+        }
+        answered
+    }
+
+    /// The checkpoint of this terminal's log that the authority witnessed last.
+    pub(crate) fn witnessed_checkpoint(
+        &mut self,
+        random: &mut dyn CryptoRngCore,
+        checkpoint: &str,
+    ) -> Result<Option<String>, ProcedureError> {
+        let transaction = TransactionId(draw(random));
+        let sent = self.protect(Request::WitnessedCheckpoint, transaction, random, checkpoint)?;
+        match self.exchange(&sent, &mut 0).0? {
+            Answer::Checkpoint(checkpoint) => Ok(checkpoint),
+            Answer::Refused { failure, .. } => Err(refused(failure)),
+            _ => Err(ProcedureError::AuthorityRefused { failure: "unexpectedAnswer".into() }),
+        }
+    }
+
+    fn protect(
+        &self,
+        request: Request,
+        transaction: TransactionId,
+        random: &mut dyn CryptoRngCore,
+        checkpoint: &str,
+    ) -> Result<Sent, ProcedureError> {
+        let outgoing = self
+            .terminal
+            .address(request, transaction, draw(random), self.clock.wall(), checkpoint)
+            .map_err(ProcedureError::AuthorityNotTrusted)?;
+        let key = KeyName::new(KeyName::TERMINAL_SIGNING);
+        let deadline = self.clock.deadline_in(HSM);
+        let signature = self.hsm.sign(&key, self.terminal.algorithm(), outgoing.to_be_protected(), deadline)?;
+        outgoing.protect(&signature).map_err(ProcedureError::AuthorityNotTrusted)
+    }
+
+    /// One exchange, and whether it is worth another.
+    fn exchange(&mut self, sent: &Sent, received: &mut usize) -> (Result<Answer, ProcedureError>, bool) {
+        let answer = match self.line.exchange(sent.bytes(), self.clock.deadline_in(EXCHANGE)) {
+            Ok(answer) => answer,
+            Err(error) => {
+                let again = matches!(error.recovery(), Recovery::Retry | Recovery::Reconnect);
+                return (Err(ProcedureError::AuthorityUnreachable(Box::new(error))), again);
+            }
+        };
+        *received += answer.len();
+        match open_answer(&answer, sent.expected(), &self.authority, self.clock.wall()) {
+            Ok(answer) => (Ok(answer), false),
+            Err(error) => {
+                let again = error.recovery() == Recovery::Retry;
+                (Err(ProcedureError::AuthorityNotTrusted(error)), again)
+            }
+        }
+    }
+}
+
+/// A refusal by the name that RFC 9810 §5.2.3 gives its first reason.
+pub(crate) fn refused(failure: FailureInfo) -> ProcedureError {
+    ProcedureError::AuthorityRefused { failure: failure_name(failure) }
+}
+
+pub(crate) fn failure_name(failure: FailureInfo) -> String {
+    // The variants are called as in the RFC, but for the case of the first letter.
+    let Some(first) = failure.iter().next() else { return "unspecified".into() };
+    let name = format!("{first:?}");
+    let (initial, rest) = name.split_at(1);
+    initial.to_ascii_lowercase() + rest
+}
+
+fn into_request(call: AuthorityCall, random: &mut dyn CryptoRngCore) -> (Request, TransactionId) {
+    match call {
+        AuthorityCall::StateOf(name) => (Request::StateOf(name), TransactionId(draw(random))),
+        AuthorityCall::Certify(_, transaction, request) => {
+            (Request::Certification(request), TransactionId(transaction))
+        }
+        AuthorityCall::Confirm { transaction, certificate, accept, .. } => {
+            let confirmation = Confirmation::by_sha256(certificate);
+            let confirmation = if accept { confirmation } else { confirmation.rejecting(Failure::BadCertTemplate) };
+            (Request::Confirm(confirmation), TransactionId(transaction))
+        }
+        AuthorityCall::Supersede(_, certificate) => (Request::Supersede(certificate), TransactionId(draw(random))),
+    }
+}
+
+fn draw<const N: usize>(random: &mut dyn CryptoRngCore) -> [u8; N] {
+    let mut bytes = [0; N];
+    random.fill_bytes(&mut bytes);
+    bytes
+}

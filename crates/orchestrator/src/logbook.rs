@@ -1,0 +1,323 @@
+//! The terminal's audit log on disk: entries durable one by one, checkpoints signed by the HSM.
+
+use audit_log::{
+    Actor, AppendError, Certified, Code, Log, LogFault, LogKey, NewEntry, NotACode, Outcome, ResidentReference,
+    SignedCheckpoint,
+};
+use hsm::{Hsm, KeyName, SignatureAlgorithm};
+use jiff::Timestamp;
+use jpki::CertificateKind;
+use madoguchi_time::Deadline;
+use serde::{Deserialize, Serialize};
+
+use crate::error::ProcedureError;
+use crate::state::{StateError, StateFolder};
+
+const ENTRIES: &str = "log/entries.jsonl";
+const CHECKPOINT: &str = "log/checkpoint";
+
+/// An intent whose outcome is still to be written.
+#[derive(Debug)]
+#[must_use = "every intent needs its outcome"]
+pub(crate) struct Intent(u64);
+
+/// The log, opened.
+#[derive(Debug)]
+pub(crate) struct LogBook {
+    log: Log,
+    key: LogKey,
+    actor: Actor,
+}
+
+/// What `log verify` found. Nothing personal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogVerdict {
+    /// How many entries there are.
+    pub entries: u64,
+    /// Is every entry as it was written, and is the log what the witness has seen?
+    pub verified: bool,
+    /// How many entries the witness has seen; none if it was not asked or has seen none.
+    pub witnessed: Option<u64>,
+    /// What was found wrong, in English, for diagnosis.
+    pub fault: Option<String>,
+    /// What was found wrong, as a key of the message catalogue.
+    pub code: Option<&'static str>,
+}
+
+impl LogBook {
+    /// Opens the log, verifies it against its own checkpoint, and cuts a torn last line, which was never acknowledged.
+    pub(crate) fn open(
+        state: &mut dyn StateFolder,
+        hsm: &dyn Hsm,
+        terminal: &str,
+        deadline: Deadline,
+    ) -> Result<Self, ProcedureError> {
+        let key = log_key(hsm, terminal, deadline)?;
+        let lines = state.read(ENTRIES)?;
+        let lines = lines.as_deref().map_or(&[][..], Vec::as_slice);
+        let own = own_checkpoint(state, &key)?;
+        match audit_log::verify(lines, own.as_ref(), None) {
+            // Open intents are what recovery is for.
+            Ok(_) | Err(LogFault::OpenIntents(_)) => {}
+            Err(fault) => return Err(fault.into()),
+        }
+        let (log, torn) = Log::from_lines(lines).map_err(LogFault::from)?;
+        if let Some(torn) = torn {
+            state.truncate(ENTRIES, torn.offset as u64)?;
+        }
+        let mut book = Self { log, key, actor: Actor::System };
+        // The log gets a checkpoint before its first entry, so that a missing one shows.
+        if own.is_none() {
+            book.checkpoint(state, hsm, deadline)?;
+        }
+        Ok(book)
+    }
+
+    /// Who acts from now on.
+    pub(crate) fn acts(&mut self, operator: Option<&str>) {
+        self.actor = operator.and_then(|id| Code::new(id).ok()).map_or(Actor::System, Actor::Operator);
+    }
+
+    /// Closes what an interrupted run left open: whether it took effect is found out by looking at the card. The answer is
+    /// how many intents there were.
+    pub(crate) fn close_interrupted(
+        &mut self,
+        state: &mut dyn StateFolder,
+        at: Timestamp,
+    ) -> Result<usize, ProcedureError> {
+        let open: Vec<u64> = self.log.open_intents().map(|intent| intent.index).collect();
+        for intent in &open {
+            let entry = self.log.outcome(*intent, Actor::System, Outcome::Unknown).map_err(out_of_step)?;
+            self.append(state, entry.detail(Code::literal("interrupted")), at)?;
+        }
+        Ok(open.len())
+    }
+
+    /// Something that has no effect outside the log.
+    pub(crate) fn event(
+        &mut self,
+        state: &mut dyn StateFolder,
+        what: What<'_>,
+        at: Timestamp,
+    ) -> Result<(), ProcedureError> {
+        let entry = what.entry(self.actor.clone(), NewEntry::event)?;
+        self.append(state, entry, at).map(drop)
+    }
+
+    /// Something is about to take effect. Durable when this returns.
+    pub(crate) fn intend(
+        &mut self,
+        state: &mut dyn StateFolder,
+        what: What<'_>,
+        at: Timestamp,
+    ) -> Result<Intent, ProcedureError> {
+        let entry = what.entry(self.actor.clone(), NewEntry::intent)?;
+        Ok(Intent(self.append(state, entry, at)?))
+    }
+
+    /// What became of it.
+    pub(crate) fn close(
+        &mut self,
+        state: &mut dyn StateFolder,
+        intent: Intent,
+        outcome: Outcome,
+        detail: Option<&str>,
+        at: Timestamp,
+    ) -> Result<(), ProcedureError> {
+        let entry = self.log.outcome(intent.0, self.actor.clone(), outcome).map_err(out_of_step)?;
+        let entry = match detail {
+            Some(detail) => entry.detail(Code::new(detail).map_err(not_a_code)?),
+            None => entry,
+        };
+        self.append(state, entry, at).map(drop)
+    }
+
+    /// Signs what the log is now, and keeps it. The answer goes to the authority, which witnesses it.
+    pub(crate) fn checkpoint(
+        &mut self,
+        state: &mut dyn StateFolder,
+        hsm: &dyn Hsm,
+        deadline: Deadline,
+    ) -> Result<String, ProcedureError> {
+        let key = KeyName::new(KeyName::LOG_SIGNING);
+        let size = self.log.size();
+        let root = self.log.tree().root(size).ok_or_else(|| damaged_log("no root"))?;
+        let signed = SignedCheckpoint::sign(size, root, &self.key, |text| {
+            hsm.sign(&key, SignatureAlgorithm::EcdsaP256Sha256, text, deadline)
+        })?;
+        let text = signed.to_string();
+        state.replace(CHECKPOINT, text.as_bytes())?;
+        Ok(text)
+    }
+
+    /// Verifies the log as it is on disk, against its checkpoint and what the witness has.
+    pub(crate) fn verify(
+        &self,
+        state: &dyn StateFolder,
+        witnessed: Option<&str>,
+    ) -> Result<LogVerdict, ProcedureError> {
+        let lines = state.read(ENTRIES)?;
+        let lines = lines.as_deref().map_or(&[][..], Vec::as_slice);
+        let own = own_checkpoint(state, &self.key)?;
+        let witness = witnessed.map(|text| certified(text, &self.key)).transpose()?;
+        Ok(match audit_log::verify(lines, own.as_ref(), witness.as_ref()) {
+            Ok(report) => LogVerdict {
+                entries: report.entries,
+                verified: true,
+                witnessed: report.witnessed,
+                fault: None,
+                code: None,
+            },
+            Err(fault) => LogVerdict {
+                entries: self.log.size(),
+                verified: false,
+                witnessed: None,
+                code: Some(fault_code(&fault)),
+                fault: Some(fault.to_string()),
+            },
+        })
+    }
+
+    /// The line is durable before the tree has it.
+    fn append(&mut self, state: &mut dyn StateFolder, entry: NewEntry, at: Timestamp) -> Result<u64, ProcedureError> {
+        let prepared = self.log.prepare(entry, at).map_err(out_of_step)?;
+        state.append(ENTRIES, prepared.line().as_bytes())?;
+        let entry = self.log.commit(prepared).map_err(out_of_step)?;
+        Ok(entry.index)
+    }
+}
+
+/// The entries of the log as they are on disk, line by line, not verified.
+///
+/// # Errors
+/// If the file can't be read or a line is not an entry.
+pub fn entries(state: &dyn StateFolder) -> Result<Vec<audit_log::Entry>, ProcedureError> {
+    let Some(lines) = state.read(ENTRIES)? else { return Ok(Vec::new()) };
+    let whole = lines.split_inclusive(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\n"));
+    whole
+        .enumerate()
+        .map(|(index, line)| {
+            let index = index as u64;
+            audit_log::Entry::from_line(line).map_err(|source| LogFault::Malformed { index, source }.into())
+        })
+        .collect()
+}
+
+/// What an entry is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct What<'a> {
+    step: &'a str,
+    procedure: Option<&'a str>,
+    resident: Option<[u8; 32]>,
+    detail: Option<&'a str>,
+}
+
+impl<'a> What<'a> {
+    /// A log-on, and what came of it.
+    pub(crate) fn log_on(outcome: &'a str) -> Self {
+        Self { step: "log-on", procedure: None, resident: None, detail: Some(outcome) }
+    }
+
+    /// The operator logs off.
+    pub(crate) fn log_off() -> Self {
+        Self { step: "log-off", procedure: None, resident: None, detail: None }
+    }
+
+    /// The screen locks.
+    pub(crate) fn locked() -> Self {
+        Self { step: "lock", procedure: None, resident: None, detail: None }
+    }
+
+    /// A procedure begins.
+    pub(crate) fn begun(procedure: &'a str) -> Self {
+        Self { step: "begin", procedure: Some(procedure), resident: None, detail: None }
+    }
+
+    /// A procedure ends.
+    pub(crate) fn ended(procedure: &'a str, how: &'a str) -> Self {
+        Self { step: "end", procedure: Some(procedure), resident: None, detail: Some(how) }
+    }
+
+    /// A resident's data are about to be looked at.
+    pub(crate) fn viewed(procedure: &'a str, resident: [u8; 32]) -> Self {
+        Self { step: "view", procedure: Some(procedure), resident: Some(resident), detail: None }
+    }
+
+    /// A step of a procedure.
+    pub(crate) fn step(procedure: &'a str, kind: CertificateKind, step: &'a str) -> Self {
+        let detail = match kind {
+            CertificateKind::Signature => "signature",
+            CertificateKind::Authentication => "authentication",
+        };
+        Self { step, procedure: Some(procedure), resident: None, detail: Some(detail) }
+    }
+
+    /// Something is done to an operator's entry.
+    pub(crate) fn operator(step: &'a str, user_id: &'a str) -> Self {
+        Self { step, procedure: None, resident: None, detail: Some(user_id) }
+    }
+
+    fn entry(self, actor: Actor, make: fn(Actor, Code) -> NewEntry) -> Result<NewEntry, ProcedureError> {
+        let mut entry = make(actor, Code::new(self.step).map_err(not_a_code)?);
+        if let Some(procedure) = self.procedure {
+            entry = entry.procedure(Code::new(procedure).map_err(not_a_code)?);
+        }
+        if let Some(resident) = self.resident {
+            entry = entry.resident(ResidentReference(resident));
+        }
+        if let Some(detail) = self.detail {
+            entry = entry.detail(Code::new(detail).map_err(not_a_code)?);
+        }
+        Ok(entry)
+    }
+}
+
+fn log_key(hsm: &dyn Hsm, terminal: &str, deadline: Deadline) -> Result<LogKey, ProcedureError> {
+    let spki = hsm.public_key(&KeyName::new(KeyName::LOG_SIGNING), deadline)?;
+    LogKey::new(terminal, &spki).map_err(|fault| damaged(&fault))
+}
+
+fn own_checkpoint(state: &dyn StateFolder, key: &LogKey) -> Result<Option<Certified>, ProcedureError> {
+    let Some(content) = state.read(CHECKPOINT)? else { return Ok(None) };
+    let text = std::str::from_utf8(&content).map_err(|fault| damaged(&fault))?;
+    certified(text, key).map(Some)
+}
+
+fn certified(text: &str, key: &LogKey) -> Result<Certified, ProcedureError> {
+    let checkpoint: SignedCheckpoint = text.parse().map_err(|fault| damaged(&fault))?;
+    Ok(Certified { checkpoint, key: key.clone() })
+}
+
+fn damaged(fault: &dyn std::error::Error) -> ProcedureError {
+    StateError::Damaged { file: CHECKPOINT.into(), problem: fault.to_string() }.into()
+}
+
+fn out_of_step(error: AppendError) -> ProcedureError {
+    damaged_log(&error.to_string())
+}
+
+fn not_a_code(error: NotACode) -> ProcedureError {
+    damaged_log(&error.to_string())
+}
+
+fn damaged_log(problem: &str) -> ProcedureError {
+    StateError::Damaged { file: ENTRIES.into(), problem: problem.into() }.into()
+}
+
+fn fault_code(fault: &LogFault) -> &'static str {
+    match fault {
+        LogFault::Malformed { .. } => "malformed",
+        LogFault::Misplaced { .. } => "misplaced",
+        LogFault::Changed { .. } => "changed",
+        LogFault::Truncated { .. } => "truncated",
+        LogFault::RolledBack { .. } => "rolled-back",
+        LogFault::KeyReplaced { .. } => "key-replaced",
+        LogFault::Forged(_) => "forged",
+        LogFault::OtherLog { .. } => "other-log",
+        LogFault::NotAsWitnessed { .. } => "not-as-witnessed",
+        LogFault::NoCheckpoint { .. } => "no-checkpoint",
+        LogFault::Accounting(_) => "accounting",
+        LogFault::OpenIntents(_) => "open-intents",
+        _ => "unknown",
+    }
+}

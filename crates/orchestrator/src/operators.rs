@@ -1,0 +1,167 @@
+//! The operators of this terminal and their sealed palm templates (照合情報認証管理簿).
+
+use biometric::EnrolledTemplates;
+use hsm::{Hsm, HsmError, KeyName, Sealed};
+use jiff::Timestamp;
+use madoguchi_time::Deadline;
+use rand_core::CryptoRngCore;
+use serde::{Deserialize, Serialize};
+
+use crate::error::ProcedureError;
+use crate::state::{StateError, StateFolder};
+
+const FOLDER: &str = "operators";
+/// What sealed templates are for; part of their key, so that no other record opens as one.
+const PURPOSE: &str = "palm template";
+
+/// What an operator may do (操作者ID identifies the role).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Takes applications and issues certificates.
+    Operator,
+    /// アクセス管理責任者: registers and retires operators; issues nothing.
+    AccessManager,
+}
+
+/// An operator. 照合ID identifies the person, 操作者ID the role.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operator {
+    /// 照合ID: 4 to 16 letters and digits.
+    pub user_id: String,
+    /// 操作者ID.
+    pub operator_id: String,
+    /// What the role may do.
+    pub role: Role,
+    /// When the palm was registered.
+    pub enrolled_at: Timestamp,
+    /// When the operator was retired, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retired_at: Option<Timestamp>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    #[serde(flatten)]
+    operator: Operator,
+    /// Hex of the sealed templates; empty once retired.
+    sealed: String,
+}
+
+/// Is this a possible 照合ID? It becomes a file name, so nothing but letters and digits.
+#[must_use]
+pub fn is_user_id(text: &str) -> bool {
+    (4..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// All operators, retired ones too, in the order of their 照合ID.
+///
+/// # Errors
+/// If the folder can't be read or a record is damaged.
+pub fn list(state: &dyn StateFolder) -> Result<Vec<Operator>, StateError> {
+    let names = state.list(FOLDER)?;
+    let ids = names.iter().filter_map(|name| name.strip_suffix(".json"));
+    ids.filter_map(|id| read(state, id).transpose()).map(|record| record.map(|record| record.operator)).collect()
+}
+
+/// Who has this 照合ID.
+///
+/// # Errors
+/// If the record is damaged.
+pub fn find(state: &dyn StateFolder, user_id: &str) -> Result<Option<Operator>, StateError> {
+    if !is_user_id(user_id) {
+        return Ok(None);
+    }
+    Ok(read(state, user_id)?.map(|record| record.operator))
+}
+
+/// Keeps an operator and the palm's templates, sealed for this operator alone.
+///
+/// # Errors
+/// If the HSM can't seal or the record can't be written.
+pub fn enrol(
+    state: &mut dyn StateFolder,
+    hsm: &dyn Hsm,
+    operator: Operator,
+    templates: &EnrolledTemplates,
+    rng: &mut dyn CryptoRngCore,
+    deadline: Deadline,
+) -> Result<(), ProcedureError> {
+    let key = KeyName::new(KeyName::TEMPLATE_SEALING);
+    let aad = operator.user_id.as_bytes();
+    let sealed = hsm::sealing::seal(hsm, &key, PURPOSE, aad, &templates.to_bytes(), rng, deadline)?;
+    Ok(write(state, &Record { sealed: hex::encode(sealed.to_bytes()), operator })?)
+}
+
+/// The templates of an operator who is not retired.
+///
+/// # Errors
+/// If the record was changed, moved or sealed by another HSM.
+pub fn templates(
+    state: &dyn StateFolder,
+    hsm: &dyn Hsm,
+    user_id: &str,
+    deadline: Deadline,
+) -> Result<Option<EnrolledTemplates>, ProcedureError> {
+    let Some(record) = read(state, user_id)? else { return Ok(None) };
+    if record.operator.retired_at.is_some() {
+        return Ok(None);
+    }
+    let sealed = Sealed::from_bytes(&hex::decode(&record.sealed).map_err(|_| HsmError::NotAuthentic)?)?;
+    let key = KeyName::new(KeyName::TEMPLATE_SEALING);
+    let bytes = hsm::sealing::open(hsm, &key, PURPOSE, user_id.as_bytes(), &sealed, deadline)?;
+    let templates = EnrolledTemplates::from_bytes(&bytes).map_err(|_| HsmError::NotAuthentic)?;
+    Ok(Some(templates))
+}
+
+/// Retires an operator: the templates are erased, the entry stays.
+///
+/// # Errors
+/// If there is no such operator, or the record can't be written.
+pub fn retire(state: &mut dyn StateFolder, user_id: &str, at: Timestamp) -> Result<Operator, StateError> {
+    let known = if is_user_id(user_id) { read(state, user_id)? } else { None };
+    let Some(mut record) = known else {
+        return Err(StateError::Damaged { file: FOLDER.into(), problem: "no operator of that ID".into() });
+    };
+    record.operator.retired_at.get_or_insert(at);
+    record.sealed.clear();
+    // The old record with its templates is overwritten first; a replaced file would leave them on the disk.
+    state.erase(&file(user_id))?;
+    write(state, &record)?;
+    Ok(record.operator)
+}
+
+fn file(user_id: &str) -> String {
+    format!("{FOLDER}/{user_id}.json")
+}
+
+fn read(state: &dyn StateFolder, user_id: &str) -> Result<Option<Record>, StateError> {
+    let name = file(user_id);
+    let Some(content) = state.read(&name)? else { return Ok(None) };
+    let damaged = |problem: String| StateError::Damaged { file: name.clone(), problem };
+    let record: Record = serde_json::from_slice(&content).map_err(|e| damaged(e.to_string()))?;
+    if record.operator.user_id != user_id {
+        return Err(damaged("it names another operator".into()));
+    }
+    Ok(Some(record))
+}
+
+fn write(state: &mut dyn StateFolder, record: &Record) -> Result<(), StateError> {
+    let name = file(&record.operator.user_id);
+    let bytes = serde_json::to_vec_pretty(record)
+        .map_err(|e| StateError::Damaged { file: name.clone(), problem: e.to_string() })?;
+    state.replace(&name, &bytes)
+}
+
+#[cfg(test)]
+impl Operator {
+    pub(crate) fn example(user_id: &str) -> Self {
+        Self {
+            user_id: user_id.into(),
+            operator_id: "counter-1".into(),
+            role: Role::Operator,
+            enrolled_at: Timestamp::UNIX_EPOCH,
+            retired_at: None,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Looking: what a kind's slots and the authority say together, and what is left to be done.
+
+use jpki::CertificateKind;
+
+use authority_link::{CertificateState, IssueState};
+
+use super::case::{Case, KindState};
+use super::{Name, Pending, SlotStatus};
+use crate::error::ProcedureError;
+use crate::plan::{Purpose, Step};
+use crate::progress::SlotFound;
+
+/// What to do about a kind after its slots have been read, before anything else is done.
+pub(super) enum Finding {
+    /// Nothing that the authority would know of: go on.
+    Clear,
+    /// A certificate is pending: read it, then ask what became of it.
+    AskAboutPending(Name),
+    /// A certificate is active: ask what became of it and of its predecessor.
+    AskAboutActive(Name),
+    /// A key without a certificate is of no use to anybody.
+    Discard(Name),
+}
+
+/// Reads the status of `kind` as the card gave it.
+pub(super) fn finding(state: &KindState) -> Finding {
+    match state.status.as_ref().map(|status| (&status.pending, status.active)) {
+        Some((Pending::Key(name), _)) => Finding::Discard(*name),
+        Some((Pending::Complete(_, name), _)) => Finding::AskAboutPending(*name),
+        Some((Pending::Empty, Some(active))) => Finding::AskAboutActive(active),
+        Some((Pending::Empty, None)) | None => Finding::Clear,
+    }
+}
+
+/// The authority has said what became of a pending certificate. Marks what need not be done any more; the answer is the
+/// name to discard if the certificate is of no use.
+pub(super) fn take_up_pending(case: &mut Case, kind: CertificateKind, found: CertificateState) -> Option<Name> {
+    let state = case.kind(kind);
+    let Some(Pending::Complete(transaction, name)) = state.status.as_ref().map(|status| status.pending.clone()) else {
+        return None;
+    };
+    let before_confirmation = [Step::Pin, Step::GenerateKey, Step::Request, Step::Check, Step::Write, Step::Exercise];
+    match found.state {
+        IssueState::Issued => state.done.extend(before_confirmation),
+        IssueState::Valid => {
+            state.done.extend(before_confirmation);
+            state.done.insert(Step::Confirm);
+        }
+        IssueState::Revoked | IssueState::Superseded | IssueState::Unknown => return Some(name),
+    }
+    state.taken_up = state.sha256 != Some(name);
+    state.transaction = Some(transaction);
+    state.sha256 = Some(name);
+    state.predecessor = found.predecessor_to_supersede();
+    state.at_authority = Some(found);
+    None
+}
+
+/// The authority has said what became of the active certificate. Marks what need not be done any more.
+pub(super) fn take_up_active(case: &mut Case, kind: CertificateKind, found: CertificateState) {
+    let replaces = case.input.plan.purpose() == Purpose::Renew;
+    let state = case.kind(kind);
+    let active = state.status.as_ref().and_then(|status| status.active);
+    let ours = active.is_some() && active == state.sha256;
+    let valid = found.state == IssueState::Valid;
+    let unsettled = found.predecessor_to_supersede();
+    if ours || (valid && unsettled.is_some()) {
+        // Committed in this procedure, or in one that did not come to its end: only superseding can be left.
+        state.taken_up = state.taken_up || !ours;
+        state.done.extend(Step::ORDER);
+        if unsettled.is_some() {
+            state.done.remove(&Step::Supersede);
+        }
+        state.predecessor = unsettled;
+    } else if valid && !replaces {
+        state.done.extend(Step::ORDER);
+    } else if valid {
+        state.predecessor = found.own_name();
+    }
+    state.at_authority = Some(found);
+}
+
+/// All kinds have been looked at: can the procedure go on at all?
+pub(super) fn judge(case: &mut Case) -> Result<(), ProcedureError> {
+    match case.input.plan.purpose() {
+        Purpose::Settle => {
+            for state in case.kinds.values_mut().filter(|state| !state.taken_up) {
+                state.done.extend(Step::ORDER);
+            }
+            Ok(())
+        }
+        Purpose::Renew => match case.kinds.iter().find(|(_, state)| is_untouched(state)) {
+            Some((kind, _)) => Err(ProcedureError::NothingToRenew(*kind)),
+            None => Ok(()),
+        },
+        Purpose::Issue => match case.kinds.keys().next() {
+            Some(kind) if case.kinds.values().all(had_nothing_to_do) => Err(ProcedureError::AlreadyIssued(*kind)),
+            _ => Ok(()),
+        },
+    }
+}
+
+/// No certificate of this kind is on the card, and none is on its way in this procedure.
+fn is_untouched(state: &KindState) -> bool {
+    let empty = |status: &SlotStatus| status.active.is_none() && status.pending == Pending::Empty;
+    !state.taken_up && state.sha256.is_none() && state.status.as_ref().is_some_and(empty)
+}
+
+/// The card had its valid certificate before this procedure began.
+fn had_nothing_to_do(state: &KindState) -> bool {
+    state.done.len() == Step::ORDER.len() && !state.taken_up && state.sha256.is_none()
+}
+
+/// What the look found, for the view.
+pub(super) fn slots_found(case: &Case) -> Vec<SlotFound> {
+    case.kinds
+        .iter()
+        .map(|(kind, state)| SlotFound {
+            kind: *kind,
+            active: state.status.as_ref().is_some_and(|status| status.active.is_some()),
+            pending: state.status.as_ref().is_some_and(|status| status.pending != Pending::Empty),
+        })
+        .collect()
+}
