@@ -1,1 +1,24 @@
-//! The authority: CMP server, certificate store, OCSP, CRL
+//! The authority: the counterpart of the terminals. CMP server, certificate store, OCSP, CRL.
+//!
+//! It stands for 署名用認証局 and 利用者証明用認証局 with their line to the terminals. Everything that it issues says that it is simulated.
+
+mod authority;
+mod certificate;
+mod crl;
+mod error;
+mod keys;
+mod ocsp;
+mod profile;
+mod setup;
+mod signer;
+pub mod store;
+
+pub use authority::{Authority, CrlError};
+pub use error::{RegistrationFault, SetupError};
+pub use keys::WeakKey;
+pub use profile::simulated_profile;
+pub use setup::{
+    AuthorityCertificates, Config, TerminalCredentials, TerminalRegistration, add_terminal, in_memory, initialise, key,
+    open, required_keys,
+};
+pub use signer::SignError;

@@ -1,0 +1,541 @@
+//! The store in an embedded SQLite database.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jpki::{CertificateKind, Municipality};
+use rusqlite::types::Type;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+
+use super::{
+    Alarm, AlarmKind, Answer, Applied, Change, Decision, Digest, Issue, IssueKey, Revocation, RevocationReason,
+    Sequence, State, Store, StoreError, Terminal, TerminalId, TerminalKey, Unsettled, Witness,
+};
+
+/// `PRAGMA user_version` of the schema below.
+const VERSION: i64 = 1;
+/// How long to wait for another process that writes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Times are whole seconds since 1970; serials are counters.
+const SCHEMA: &str = "
+CREATE TABLE issue (
+    txid          BLOB NOT NULL PRIMARY KEY,
+    kind          INTEGER NOT NULL,
+    serial        INTEGER NOT NULL,
+    certificate   BLOB NOT NULL,
+    sha256        BLOB NOT NULL UNIQUE,
+    public_key    BLOB NOT NULL UNIQUE,
+    state         INTEGER NOT NULL,
+    predecessor   INTEGER,
+    terminal      TEXT NOT NULL,
+    municipality  TEXT NOT NULL,
+    issued_at     INTEGER NOT NULL,
+    not_after     INTEGER NOT NULL,
+    confirmed_at  INTEGER,
+    revoked_at    INTEGER,
+    reason        INTEGER,
+    UNIQUE (kind, serial)
+) STRICT;
+CREATE INDEX issue_successor ON issue (kind, predecessor) WHERE predecessor IS NOT NULL;
+CREATE INDEX issue_unconfirmed ON issue (issued_at) WHERE state = 0;
+CREATE INDEX issue_revoked ON issue (kind, municipality) WHERE state IN (2, 3);
+CREATE TABLE answer (
+    request   BLOB NOT NULL PRIMARY KEY,
+    txid      BLOB NOT NULL,
+    opens     INTEGER NOT NULL,
+    terminal  TEXT NOT NULL,
+    response  BLOB NOT NULL,
+    at        INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX answer_opening ON answer (txid) WHERE opens = 1;
+CREATE TABLE sequence (name TEXT NOT NULL PRIMARY KEY, next INTEGER NOT NULL) STRICT;
+CREATE TABLE terminal (
+    id                   TEXT NOT NULL PRIMARY KEY,
+    window               TEXT NOT NULL UNIQUE,
+    code                 TEXT NOT NULL,
+    prefecture           TEXT NOT NULL,
+    city                 TEXT NOT NULL,
+    signing_key          BLOB NOT NULL UNIQUE,
+    signing_certificate  BLOB NOT NULL,
+    tls_key              BLOB NOT NULL UNIQUE,
+    tls_certificate      BLOB NOT NULL,
+    test_peer            INTEGER NOT NULL,
+    authorised           INTEGER NOT NULL
+) STRICT;
+CREATE TABLE witness (
+    terminal      TEXT NOT NULL PRIMARY KEY,
+    size          INTEGER NOT NULL,
+    key           BLOB NOT NULL,
+    checkpoint    TEXT NOT NULL,
+    message_time  INTEGER NOT NULL
+) STRICT;
+CREATE TABLE alarm (
+    id              INTEGER PRIMARY KEY,
+    terminal        TEXT NOT NULL,
+    kind            INTEGER NOT NULL,
+    witnessed_size  INTEGER NOT NULL,
+    offered_size    INTEGER NOT NULL,
+    at              INTEGER NOT NULL
+) STRICT;
+";
+
+const ISSUE_COLUMNS: &str = "txid, kind, serial, certificate, sha256, public_key, state, predecessor, terminal, municipality, \
+                             issued_at, not_after, confirmed_at, revoked_at, reason";
+
+/// The store in one SQLite file, in write-ahead mode, with every commit synchronised to the disk.
+pub struct SqliteStore(Mutex<Connection>);
+
+impl SqliteStore {
+    /// Opens the store at `path`, or makes a new one. `first_serials` are the first serials of a new store, authentication then
+    /// signature.
+    ///
+    /// # Errors
+    /// If the file is damaged, or can't be opened or written.
+    pub fn open(path: &Path, first_serials: [u64; 2]) -> Result<Self, StoreError> {
+        let connection = Connection::open(path)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        Self::prepare(connection, first_serials)
+    }
+
+    /// A store in memory, for tests and for runs that leave nothing.
+    ///
+    /// # Errors
+    /// If SQLite fails.
+    pub fn in_memory(first_serials: [u64; 2]) -> Result<Self, StoreError> {
+        Self::prepare(Connection::open_in_memory()?, first_serials)
+    }
+
+    fn prepare(mut connection: Connection, first_serials: [u64; 2]) -> Result<Self, StoreError> {
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.set_prepared_statement_cache_capacity(64);
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        match version {
+            0 => {
+                transaction.execute_batch(SCHEMA)?;
+                for (kind, first) in CertificateKind::BOTH.into_iter().zip(first_serials) {
+                    let name = sequence_name(Sequence::Serial(kind));
+                    transaction.execute("INSERT INTO sequence (name, next) VALUES (?1, ?2)", params![name, first])?;
+                }
+                transaction.pragma_update(None, "user_version", VERSION)?;
+            }
+            VERSION => {}
+            found => return Err(StoreError::TooNew { found, known: VERSION }),
+        }
+        transaction.commit()?;
+        Ok(Self(Mutex::new(connection)))
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        // A panic elsewhere rolls its transaction back when it unwinds: the connection is sound.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for SqliteStore {
+    fn apply(&self, change: &Change) -> Result<Applied, StoreError> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        match apply(&transaction, change) {
+            Ok(Applied::Done) => {
+                transaction.commit()?;
+                Ok(Applied::Done)
+            }
+            Ok(Applied::Conflict) => Ok(Applied::Conflict),
+            // A uniqueness rule is a premise of the change.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => Ok(Applied::Conflict),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn answer(&self, request: &Digest) -> Result<Option<Answer>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection
+            .prepare_cached("SELECT request, txid, opens, terminal, response, at FROM answer WHERE request = ?1")?;
+        let answer = statement.query_row([request], |row| {
+            Ok(Answer {
+                request: row.get(0)?,
+                transaction: row.get(1)?,
+                opens: row.get(2)?,
+                terminal: TerminalId(row.get(3)?),
+                response: row.get(4)?,
+                at: timestamp(row, 5)?,
+            })
+        });
+        Ok(answer.optional()?)
+    }
+
+    fn transaction_known(&self, transaction: &[u8]) -> Result<bool, StoreError> {
+        let connection = self.connection();
+        let mut statement =
+            connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM answer WHERE txid = ?1 AND opens = 1)")?;
+        Ok(statement.query_row([transaction], |row| row.get(0))?)
+    }
+
+    fn issue(&self, by: IssueKey<'_>) -> Result<Option<Issue>, StoreError> {
+        let connection = self.connection();
+        let select = |condition: &str| format!("SELECT {ISSUE_COLUMNS} FROM issue WHERE {condition}");
+        let issue = match by {
+            IssueKey::Transaction(id) => connection.prepare_cached(&select("txid = ?1"))?.query_row([id], issue_of),
+            IssueKey::Certificate(sha256) => {
+                connection.prepare_cached(&select("sha256 = ?1"))?.query_row([sha256], issue_of)
+            }
+            IssueKey::Serial(kind, serial) => connection
+                .prepare_cached(&select("kind = ?1 AND serial = ?2"))?
+                .query_row(params![code(kind), serial], issue_of),
+        };
+        Ok(issue.optional()?)
+    }
+
+    fn public_key_known(&self, public_key: &Digest) -> Result<bool, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM issue WHERE public_key = ?1)")?;
+        Ok(statement.query_row([public_key], |row| row.get(0))?)
+    }
+
+    fn successors(&self, kind: CertificateKind, serial: u64) -> Result<Vec<Issue>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached(&format!(
+            "SELECT {ISSUE_COLUMNS} FROM issue WHERE kind = ?1 AND predecessor = ?2 ORDER BY serial"
+        ))?;
+        let issues = statement.query_map(params![code(kind), serial], issue_of)?;
+        Ok(issues.collect::<Result<_, _>>()?)
+    }
+
+    fn allocate(&self, sequence: Sequence<'_>) -> Result<u64, StoreError> {
+        let next = self.connection().query_row(
+            "INSERT INTO sequence (name, next) VALUES (?1, 2)
+             ON CONFLICT (name) DO UPDATE SET next = next + 1 RETURNING next - 1",
+            [sequence_name(sequence)],
+            |row| row.get(0),
+        )?;
+        Ok(next)
+    }
+
+    fn unconfirmed(&self, before: Timestamp) -> Result<Vec<Issue>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached(&format!(
+            "SELECT {ISSUE_COLUMNS} FROM issue WHERE state = 0 AND issued_at <= ?1 ORDER BY issued_at, serial"
+        ))?;
+        let issues = statement.query_map([before.as_second()], issue_of)?;
+        Ok(issues.collect::<Result<_, _>>()?)
+    }
+
+    fn unsettled(&self, now: Timestamp) -> Result<Vec<Unsettled>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached(
+            "SELECT n.kind, n.serial, n.sha256, p.serial, n.terminal, n.confirmed_at FROM issue n
+             JOIN issue p ON p.kind = n.kind AND p.serial = n.predecessor
+             WHERE n.predecessor IS NOT NULL AND n.state = 1 AND p.state = 1 AND p.not_after >= ?1 AND n.not_after >= ?1
+             ORDER BY n.confirmed_at, n.kind, n.serial",
+        )?;
+        let rows = statement.query_map([now.as_second()], |row| {
+            Ok(Unsettled {
+                kind: kind_of(row, 0)?,
+                serial: row.get(1)?,
+                sha256: row.get(2)?,
+                predecessor: row.get(3)?,
+                terminal: TerminalId(row.get(4)?),
+                confirmed_at: timestamp(row, 5)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn revoked(
+        &self,
+        kind: CertificateKind,
+        municipality: &str,
+        now: Timestamp,
+    ) -> Result<Vec<(u64, Revocation)>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached(
+            "SELECT serial, revoked_at, reason FROM issue
+             WHERE kind = ?1 AND municipality = ?2 AND state IN (2, 3) AND not_after >= ?3 ORDER BY serial",
+        )?;
+        let rows = statement.query_map(params![code(kind), municipality, now.as_second()], |row| {
+            Ok((row.get(0)?, Revocation { at: timestamp(row, 1)?, reason: reason_of(row, 2)? }))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn register_terminal(&self, terminal: &Terminal) -> Result<(), StoreError> {
+        let municipality = &terminal.municipality;
+        let inserted = self.connection().execute(
+            "INSERT INTO terminal VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+             ON CONFLICT (id) DO UPDATE SET window = ?2, code = ?3, prefecture = ?4, city = ?5, signing_key = ?6,
+             signing_certificate = ?7, tls_key = ?8, tls_certificate = ?9, test_peer = ?10, authorised = ?11",
+            params![
+                terminal.id.as_str(),
+                terminal.window,
+                municipality.code,
+                municipality.prefecture,
+                municipality.city,
+                terminal.signing_key,
+                terminal.signing_certificate,
+                terminal.tls_key,
+                terminal.tls_certificate,
+                terminal.test_peer,
+                terminal.authorised,
+            ],
+        );
+        match inserted {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                Err(StoreError::Duplicate)
+            }
+            other => Ok(other.map(|_| ())?),
+        }
+    }
+
+    fn terminal(&self, by: TerminalKey<'_>) -> Result<Option<Terminal>, StoreError> {
+        let connection = self.connection();
+        let terminal = match by {
+            TerminalKey::Id(id) => {
+                connection.prepare_cached("SELECT * FROM terminal WHERE id = ?1")?.query_row([id.as_str()], terminal_of)
+            }
+            TerminalKey::Signing(key) => connection
+                .prepare_cached("SELECT * FROM terminal WHERE signing_key = ?1")?
+                .query_row([key], terminal_of),
+            TerminalKey::Tls(key) => {
+                connection.prepare_cached("SELECT * FROM terminal WHERE tls_key = ?1")?.query_row([key], terminal_of)
+            }
+        };
+        Ok(terminal.optional()?)
+    }
+
+    fn terminals(&self) -> Result<Vec<Terminal>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached("SELECT * FROM terminal ORDER BY id")?;
+        let rows = statement.query_map([], terminal_of)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn witness(&self, terminal: &TerminalId) -> Result<Option<Witness>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection
+            .prepare_cached("SELECT terminal, size, key, checkpoint, message_time FROM witness WHERE terminal = ?1")?;
+        let witness = statement.query_row([terminal.as_str()], |row| {
+            Ok(Witness {
+                terminal: TerminalId(row.get(0)?),
+                size: row.get(1)?,
+                key: row.get(2)?,
+                checkpoint: row.get(3)?,
+                message_time: timestamp(row, 4)?,
+            })
+        });
+        Ok(witness.optional()?)
+    }
+
+    fn forget_witness(&self, terminal: &TerminalId) -> Result<(), StoreError> {
+        self.connection().execute("DELETE FROM witness WHERE terminal = ?1", [terminal.as_str()])?;
+        Ok(())
+    }
+
+    fn alarms(&self) -> Result<Vec<Alarm>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection
+            .prepare_cached("SELECT terminal, kind, witnessed_size, offered_size, at FROM alarm ORDER BY id")?;
+        let rows = statement.query_map([], |row| {
+            Ok(Alarm {
+                terminal: TerminalId(row.get(0)?),
+                kind: alarm_of(row, 1)?,
+                witnessed_size: row.get(2)?,
+                offered_size: row.get(3)?,
+                at: timestamp(row, 4)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn counts(&self) -> Result<Vec<(CertificateKind, State, u64)>, StoreError> {
+        let connection = self.connection();
+        let mut statement =
+            connection.prepare_cached("SELECT kind, state, count(*) FROM issue GROUP BY kind, state ORDER BY 1, 2")?;
+        let rows = statement.query_map([], |row| Ok((kind_of(row, 0)?, state_of(row, 1)?, row.get(2)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+fn apply(transaction: &Transaction<'_>, change: &Change) -> rusqlite::Result<Applied> {
+    if let Some(issue) = &change.issue {
+        insert_issue(transaction, issue)?;
+    }
+    if let Some(decision) = &change.decision
+        && !decide(transaction, decision)?
+    {
+        return Ok(Applied::Conflict);
+    }
+    if let Some(answer) = &change.answer {
+        transaction.prepare_cached("INSERT INTO answer VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
+            answer.request,
+            answer.transaction,
+            answer.opens,
+            answer.terminal.as_str(),
+            answer.response,
+            answer.at.as_second(),
+        ])?;
+    }
+    if let Some(witness) = &change.witness {
+        transaction.prepare_cached("INSERT OR REPLACE INTO witness VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
+            witness.terminal.as_str(),
+            witness.size,
+            witness.key,
+            witness.checkpoint,
+            witness.message_time.as_second(),
+        ])?;
+    }
+    if let Some(alarm) = &change.alarm {
+        transaction.prepare_cached("INSERT INTO alarm VALUES (NULL, ?1, ?2, ?3, ?4, ?5)")?.execute(params![
+            alarm.terminal.as_str(),
+            alarm.kind as i64,
+            alarm.witnessed_size,
+            alarm.offered_size,
+            alarm.at.as_second(),
+        ])?;
+    }
+    Ok(Applied::Done)
+}
+
+fn insert_issue(transaction: &Transaction<'_>, issue: &Issue) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO issue VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+    )?;
+    statement.execute(params![
+        issue.transaction,
+        code(issue.kind),
+        issue.serial,
+        issue.certificate,
+        issue.sha256,
+        issue.public_key,
+        issue.state as i64,
+        issue.predecessor,
+        issue.terminal.as_str(),
+        issue.municipality,
+        issue.issued_at.as_second(),
+        issue.not_after.as_second(),
+        issue.confirmed_at.map(Timestamp::as_second),
+        issue.revocation.map(|revocation| revocation.at.as_second()),
+        issue.revocation.map(|revocation| revocation.reason as i64),
+    ])?;
+    Ok(())
+}
+
+/// Whether the decision's premises held, and it was made.
+fn decide(transaction: &Transaction<'_>, decision: &Decision) -> rusqlite::Result<bool> {
+    let mut statement = transaction.prepare_cached(
+        "UPDATE issue SET state = ?4, confirmed_at = coalesce(?5, confirmed_at), revoked_at = ?6, reason = ?7
+         WHERE kind = ?1 AND serial = ?2 AND state = ?3
+         AND (?8 IS NULL OR EXISTS (SELECT 1 FROM issue n WHERE n.kind = ?1 AND n.serial = ?8 AND n.state = 1))",
+    )?;
+    let confirmed_at = (decision.to == State::Valid).then(|| decision.at.as_second());
+    let changed = statement.execute(params![
+        code(decision.kind),
+        decision.serial,
+        decision.from as i64,
+        decision.to as i64,
+        confirmed_at,
+        decision.revocation.map(|revocation| revocation.at.as_second()),
+        decision.revocation.map(|revocation| revocation.reason as i64),
+        decision.while_valid,
+    ])?;
+    Ok(changed == 1)
+}
+
+fn issue_of(row: &Row<'_>) -> rusqlite::Result<Issue> {
+    let revocation = match row.get::<_, Option<i64>>(13)? {
+        Some(_) => Some(Revocation { at: timestamp(row, 13)?, reason: reason_of(row, 14)? }),
+        None => None,
+    };
+    Ok(Issue {
+        transaction: row.get(0)?,
+        kind: kind_of(row, 1)?,
+        serial: row.get(2)?,
+        certificate: row.get(3)?,
+        sha256: row.get(4)?,
+        public_key: row.get(5)?,
+        state: state_of(row, 6)?,
+        predecessor: row.get(7)?,
+        terminal: TerminalId(row.get(8)?),
+        municipality: row.get(9)?,
+        issued_at: timestamp(row, 10)?,
+        not_after: timestamp(row, 11)?,
+        confirmed_at: row.get::<_, Option<i64>>(12)?.map(|_| timestamp(row, 12)).transpose()?,
+        revocation,
+    })
+}
+
+fn terminal_of(row: &Row<'_>) -> rusqlite::Result<Terminal> {
+    Ok(Terminal {
+        id: TerminalId(row.get(0)?),
+        window: row.get(1)?,
+        municipality: Municipality { code: row.get(2)?, prefecture: row.get(3)?, city: row.get(4)? },
+        signing_key: row.get(5)?,
+        signing_certificate: row.get(6)?,
+        tls_key: row.get(7)?,
+        tls_certificate: row.get(8)?,
+        test_peer: row.get(9)?,
+        authorised: row.get(10)?,
+    })
+}
+
+fn sequence_name(sequence: Sequence<'_>) -> String {
+    match sequence {
+        Sequence::Serial(kind) => format!("serial {}", code(kind)),
+        Sequence::InfrastructureSerial => "serial infrastructure".to_owned(),
+        Sequence::Crl(kind, municipality) => format!("crl {} {municipality}", code(kind)),
+    }
+}
+
+fn code(kind: CertificateKind) -> i64 {
+    i64::from(kind.p1())
+}
+
+fn kind_of(row: &Row<'_>, column: usize) -> rusqlite::Result<CertificateKind> {
+    decoded(row, column, |value| CertificateKind::BOTH.into_iter().find(|kind| code(*kind) == value))
+}
+
+fn state_of(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
+    let states = [State::Issued, State::Valid, State::Revoked, State::Superseded];
+    decoded(row, column, |value| states.into_iter().find(|state| *state as i64 == value))
+}
+
+fn reason_of(row: &Row<'_>, column: usize) -> rusqlite::Result<RevocationReason> {
+    decoded(row, column, RevocationReason::from_code)
+}
+
+fn alarm_of(row: &Row<'_>, column: usize) -> rusqlite::Result<AlarmKind> {
+    let kinds = [AlarmKind::RolledBack, AlarmKind::Forked, AlarmKind::KeyReplaced];
+    decoded(row, column, |value| kinds.into_iter().find(|kind| *kind as i64 == value))
+}
+
+fn timestamp(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    decoded(row, column, |value| Timestamp::from_second(value).ok())
+}
+
+fn decoded<T>(row: &Row<'_>, column: usize, decode: impl FnOnce(i64) -> Option<T>) -> rusqlite::Result<T> {
+    let value = row.get(column)?;
+    decode(value).ok_or(rusqlite::Error::IntegralValueOutOfRange(column, value))
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged,
+            _ => match error {
+                rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::InvalidColumnType(
+                    _,
+                    _,
+                    Type::Null | Type::Blob | Type::Text | Type::Integer | Type::Real,
+                ) => Self::Damaged,
+                other => Self::Failed(Box::new(other)),
+            },
+        }
+    }
+}
