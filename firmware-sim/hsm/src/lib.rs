@@ -3,11 +3,10 @@
 //! **It protects nothing.** Whoever reads the file has the keys. Its serial starts with `SIM-`, and its file says so too.
 //! A module is provisioned from a seed, so that worlds can be made again; see [`Provision`].
 
-mod kdf;
 mod material;
 mod module;
 mod provision;
 mod store;
 
-pub use module::{CardStaticKeys, SoftwareHsm};
+pub use module::SoftwareHsm;
 pub use provision::Provision;

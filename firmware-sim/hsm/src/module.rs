@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hmac::{Hmac, Mac};
 use hsm::{
-    AesLength, Hsm, HsmError, HsmIdentity, KeyKind, KeyName, SessionDerivation, SessionKeys, SignatureAlgorithm,
-    record_key,
+    Hsm, HsmError, HsmIdentity, KeyKind, KeyName, SessionDerivation, SessionKeys, SignatureAlgorithm, record_key,
 };
 use madoguchi_time::{Deadline, SharedClock};
+use secure_channel::primitives::cmac;
+use secure_channel::{CardKeys, kdf};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::kdf;
 use crate::material::Material;
 use crate::provision::Provision;
 use crate::store::{self, Contents};
@@ -24,23 +24,6 @@ pub struct SoftwareHsm {
     clock: Option<SharedClock>,
     /// Calls that are still answered before the module is unplugged.
     calls_left: AtomicU64,
-}
-
-/// The static keys of one card, as they are put on it when it is personalised. Wiped when dropped.
-#[derive(zeroize::ZeroizeOnDrop)]
-pub struct CardStaticKeys {
-    /// Key-ENC.
-    pub enc: Vec<u8>,
-    /// Key-MAC.
-    pub mac: Vec<u8>,
-    /// Key-DEK.
-    pub dek: Vec<u8>,
-}
-
-impl fmt::Debug for CardStaticKeys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CardStaticKeys").finish_non_exhaustive()
-    }
 }
 
 impl SoftwareHsm {
@@ -109,24 +92,14 @@ impl SoftwareHsm {
         version: u8,
         diversification: &[u8; 10],
         key_length: usize,
-    ) -> Result<CardStaticKeys, HsmError> {
+    ) -> Result<CardKeys, HsmError> {
         let name = KeyName::card_master(version);
-        let Material::Secret(KeyKind::CardMaster(master_length), master) = self.material(&name)? else {
-            return Err(HsmError::WrongKind(name));
-        };
-        let lengths = [AesLength::Aes128, AesLength::Aes192, AesLength::Aes256].map(AesLength::bytes);
-        if !lengths.contains(&key_length) || key_length > master_length.bytes() {
-            return Err(HsmError::WrongKind(name));
+        match self.material(&name)? {
+            Material::Secret(KeyKind::CardMaster(master_length), master) if key_length <= master_length.bytes() => {
+                kdf::card_keys(master, version, diversification, key_length).map_err(|_| HsmError::WrongKind(name))
+            }
+            _ => Err(HsmError::WrongKind(name)),
         }
-        let derive = |constant| {
-            let key = kdf::scp03(master, constant, diversification, key_length);
-            key.map(|mut key| std::mem::take(&mut *key)).ok_or_else(|| HsmError::WrongKind(name.clone()))
-        };
-        Ok(CardStaticKeys {
-            enc: derive(kdf::STATIC_ENC)?,
-            mac: derive(kdf::STATIC_MAC)?,
-            dek: derive(kdf::STATIC_DEK)?,
-        })
     }
 
     /// May this call be answered?
@@ -181,17 +154,8 @@ impl Hsm for SoftwareHsm {
     fn derive_session(&self, derivation: &SessionDerivation, deadline: Deadline) -> Result<SessionKeys, HsmError> {
         self.admit(deadline)?;
         let keys = self.card_static_keys(derivation.key_version, &derivation.diversification, derivation.key_length)?;
-        let context = [derivation.host_challenge.as_slice(), &derivation.card_challenge].concat();
-        let derive = |key: &[u8], constant| {
-            let key = kdf::scp03(key, constant, &context, derivation.key_length);
-            key.map(|mut key| std::mem::take(&mut *key))
-                .ok_or_else(|| HsmError::WrongKind(KeyName::card_master(derivation.key_version)))
-        };
-        Ok(SessionKeys {
-            enc: derive(&keys.enc, kdf::S_ENC)?,
-            mac: derive(&keys.mac, kdf::S_MAC)?,
-            rmac: derive(&keys.mac, kdf::S_RMAC)?,
-        })
+        kdf::session_keys(&keys.enc, &keys.mac, &derivation.host_challenge, &derivation.card_challenge)
+            .map_err(|source| HsmError::Failed { function: "derive_session", source: Box::new(source) })
     }
 
     fn derive_record_key(
@@ -206,8 +170,9 @@ impl Hsm for SoftwareHsm {
         };
         let mut record_key = Zeroizing::new([0; 32]);
         for (half, counter) in record_key.chunks_mut(16).zip(1..) {
-            let block = kdf::cmac(secret, &record_key::prf_input(counter, context));
-            half.copy_from_slice(&*block.ok_or_else(|| HsmError::WrongKind(key.clone()))?);
+            let block = cmac(secret, &[&record_key::prf_input(counter, context)])
+                .map_err(|source| HsmError::Failed { function: "derive_record_key", source: Box::new(source) })?;
+            half.copy_from_slice(&block);
         }
         Ok(record_key)
     }

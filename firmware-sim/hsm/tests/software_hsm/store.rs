@@ -1,19 +1,15 @@
 //! The module's file: what is written can be read, what was damaged is refused, and a seed makes the same module again.
-#![expect(clippy::unwrap_used, reason = "a failure in a test is to be a panic")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use hsm::{AesLength, Hsm, HsmError, KeyKind, KeyName, SignatureAlgorithm};
-use madoguchi_time::{Deadline, Moment};
 use sim_hsm::{Provision, SoftwareHsm};
 
-const CARD: &[u8; 10] = b"0123456789";
+use crate::soon;
 
-fn soon() -> Deadline {
-    Deadline::at(Moment::since_start(std::time::Duration::from_secs(10)))
-}
+const CARD: &[u8; 10] = b"0123456789";
 
 fn provision(seed: u8) -> Provision {
     Provision::terminal([seed; 32])
@@ -32,7 +28,7 @@ fn fingerprint(module: &SoftwareHsm) -> Vec<Vec<u8>> {
         seen.extend(module.derive_record_key(&name, b"context", soon()).map(|key| key.to_vec()));
     }
     let card = module.card_static_keys(0x30, CARD, 32).unwrap();
-    seen.extend([card.enc.clone(), card.mac.clone(), card.dek.clone()]);
+    seen.extend([card.enc, card.mac, card.dek].map(|key| key.to_vec()));
     seen
 }
 
@@ -168,5 +164,5 @@ fn nothing_secret_is_printed() {
     let module = SoftwareHsm::in_memory(&provision(1)).unwrap();
     let printed = format!("{module:?}{:?}", module.card_static_keys(0x30, CARD, 16).unwrap());
     let serial = module.identity().serial;
-    assert_eq!(printed, format!("SoftwareHsm {{ serial: {serial:?}, .. }}CardStaticKeys {{ .. }}"));
+    assert_eq!(printed, format!("SoftwareHsm {{ serial: {serial:?}, .. }}CardKeys {{ .. }}"));
 }

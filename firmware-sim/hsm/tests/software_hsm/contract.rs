@@ -1,5 +1,4 @@
 //! The software HSM against the suite that every backend of the port must pass.
-#![expect(clippy::unwrap_used, reason = "a failure in a test is to be a panic")]
 
 use std::sync::{Arc, LazyLock};
 
