@@ -36,7 +36,7 @@ const ANSWER_MAX: usize = 65_533;
 ///
 /// It has no `Debug`: everything in it is personal or secret, and wiped when it is dropped.
 pub struct Card {
-    chip: Chip,
+    pub(crate) chip: Chip,
     /// `None` without power.
     volatile: Option<Volatile>,
 }
@@ -216,11 +216,9 @@ impl Volatile {
             (0x80, ins::EXTERNAL_AUTHENTICATE) if session.application.secure_channel => {
                 external_authenticate(session, &command)
             }
-            // Half protected is not protected: while a channel is open, everything has to come through it.
-            _ if matches!(session.channel, ChannelState::Open(..)) => {
-                session.channel = ChannelState::Closed;
-                Err(Sw::SECURITY_STATUS.into())
-            }
+            // Half protected is not protected: while a channel is open, everything has to come through it. The channel
+            // stays: a program that polls the card must not be able to end it.
+            _ if matches!(session.channel, ChannelState::Open(..)) => Err(Sw::SECURITY_STATUS.into()),
             (0x80, instruction) if session.application.issuing && issuing::is_issuing_only(instruction) => {
                 Err(Sw::SECURITY_STATUS.into())
             }

@@ -16,6 +16,7 @@ mod apdu;
 mod application;
 mod card;
 mod fault;
+mod inspect;
 mod issuing;
 mod keys;
 mod mistake;
@@ -33,6 +34,7 @@ mod tlv;
 
 pub use card::Card;
 pub use fault::{Fault, When};
+pub use inspect::Slots;
 pub use keys::{GeneratedKeys, KeyAlgorithm, KeySource, PooledKeys, PrivateKey};
 pub use mistake::Mistake;
 pub use personalise::{Personalisation, PersonalisationError, StaticKeySet};

@@ -108,7 +108,7 @@ impl CardProfile {
 /// public measurements of 41 JavaCards show (quantiles; straight lines between them).
 pub(crate) fn key_generation_share(uniform: f64) -> f64 {
     const QUANTILES: [(f64, f64); 9] = [
-        (0.0, 0.12),
+        (0.0, 0.06),
         (0.05, 0.24),
         (0.25, 0.56),
         (0.50, 0.85),
@@ -116,7 +116,7 @@ pub(crate) fn key_generation_share(uniform: f64) -> f64 {
         (0.90, 1.89),
         (0.95, 2.17),
         (0.99, 3.31),
-        (1.0, 5.0),
+        (1.0, 4.0),
     ];
     let uniform = uniform.clamp(0.0, 1.0);
     QUANTILES
