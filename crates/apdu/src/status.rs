@@ -74,6 +74,12 @@ impl StatusWord {
         self.0 == Self::OK.0
     }
 
+    /// `62xx` or `63xx`: performed, with a remark.
+    #[must_use]
+    pub const fn is_warning(self) -> bool {
+        matches!(self.0 >> 8, 0x62 | 0x63)
+    }
+
     /// `63Cx`: the PIN was wrong, or was only asked about; x tries are left.
     #[must_use]
     pub const fn tries_left(self) -> Option<u8> {

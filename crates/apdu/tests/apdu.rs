@@ -104,6 +104,7 @@ fn status_words_say_what_they_carry() {
         let [sw1, sw2] = word.to_be_bytes();
         let length = if sw2 == 0 { 256 } else { u16::from(sw2) };
         assert_eq!(status.is_ok(), word == 0x9000);
+        assert_eq!(status.is_warning(), sw1 == 0x62 || sw1 == 0x63);
         assert_eq!(status.tries_left(), (word & 0xFFF0 == 0x63C0).then_some(sw2 & 0x0F));
         assert_eq!(status.more_data(), (sw1 == 0x61).then_some(length));
         assert_eq!(status.wrong_le(), (sw1 == 0x6C).then_some(length));

@@ -2,11 +2,25 @@
 //!
 //! A [`CardReader`] waits for a card and opens a [`CardConnection`]; a connection opens a [`CardTransaction`], and the
 //! borrow is the exclusivity: while a transaction lives, nobody else talks to that card.
+//!
+//! A backend implements the three traits and instantiates the [contract suite](contract) (feature `contract`). Callers
+//! use [`exchange`], which makes one command of any length and one whole answer out of what the line can carry.
+
+#[cfg(feature = "contract")]
+pub mod contract;
+mod error;
+mod exchange;
+mod traffic;
 
 use std::fmt;
 
-use apdu::{CommandApdu, ResponseApdu};
-use madoguchi_time::{Deadline, Recovery};
+use apdu::{ApduError, CommandApdu, Encoding, ResponseApdu};
+use madoguchi_time::Deadline;
+use zeroize::Zeroizing;
+
+pub use error::CardError;
+pub use exchange::exchange;
+pub use traffic::{CountingReader, Traffic, TrafficMeter};
 
 /// A device that holds cards.
 ///
@@ -39,6 +53,20 @@ pub trait CardReader: Send {
     fn connect(&mut self, deadline: Deadline) -> Result<Box<dyn CardConnection + '_>, CardError>;
 }
 
+impl<R: CardReader + ?Sized> CardReader for Box<R> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn wait_for_card(&mut self, deadline: Deadline) -> Result<(), CardError> {
+        (**self).wait_for_card(deadline)
+    }
+
+    fn connect(&mut self, deadline: Deadline) -> Result<Box<dyn CardConnection + '_>, CardError> {
+        (**self).connect(deadline)
+    }
+}
+
 /// An open card.
 pub trait CardConnection: Send {
     /// What the card said when it was powered up.
@@ -63,7 +91,8 @@ pub trait CardTransaction {
     /// not an error.
     ///
     /// # Errors
-    /// Whatever kept the answer from arriving. The command may have taken effect all the same.
+    /// Whatever kept the answer from arriving. The command may have taken effect all the same, except after
+    /// [`CardError::TooLong`], and after [`CardError::Timeout`] if the deadline had passed before the call.
     fn transmit(&mut self, command: &CommandApdu, deadline: Deadline) -> Result<ResponseApdu, CardError>;
 
     /// Has the card lost its state (selected application, PINs, channel) since the transaction began?
@@ -92,6 +121,32 @@ pub struct CardCapabilities {
     pub max_command: usize,
 }
 
+impl CardCapabilities {
+    /// The command as it goes over this line: in short form where that can say it, else extended.
+    ///
+    /// # Errors
+    /// [`CardError::TooLong`]; [`CardError::Unencodable`] for an expected length that the line can't ask for.
+    pub fn encode(self, command: &CommandApdu) -> Result<Zeroizing<Vec<u8>>, CardError> {
+        let (encoding, max) = if self.extended_length {
+            (command.encoding(), self.max_command)
+        } else {
+            (Encoding::Short, self.max_command.min(LONGEST_SHORT))
+        };
+        let too_long = |length| CardError::TooLong { length, max };
+        match command.to_bytes(encoding) {
+            Ok(bytes) if bytes.len() <= self.max_command => Ok(bytes),
+            Ok(bytes) => Err(too_long(bytes.len())),
+            Err(ApduError::DataTooLong { length, .. }) => Err(too_long(LONGEST_HEADER + length)),
+            Err(error) => Err(CardError::Unencodable(error)),
+        }
+    }
+}
+
+/// Header and length field of an extended command with data, in bytes.
+const LONGEST_HEADER: usize = 4 + 3;
+/// The longest short command: header, Lc, 255 bytes of data, Le.
+const LONGEST_SHORT: usize = 4 + 1 + 255 + 1;
+
 /// How to leave a card at the end of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
@@ -101,61 +156,6 @@ pub enum Disposition {
     Reset,
     /// Powered down.
     PowerOff,
-}
-
-/// Why an answer did not arrive.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CardError {
-    /// No card in the reader. Nobody presented one, or it lies askew.
-    #[error("no card in the reader")]
-    NoCard,
-    /// The card was taken away. The last command may have taken effect.
-    #[error("the card was removed")]
-    Removed,
-    /// The card was reset: by another program, by a power glitch, or after idling.
-    #[error("the card was reset")]
-    Reset,
-    /// Another program holds the card.
-    #[error("another program uses the card")]
-    Busy,
-    /// The deadline passed. The card may be computing still, or stuck.
-    #[error("the card did not answer in time")]
-    Timeout,
-    /// What came back is no response APDU: a bad contact, or a reader at fault.
-    #[error("the card's answer is garbled")]
-    Garbled,
-    /// The command is longer than card and reader can pass.
-    #[error("the command is too long for this card and reader ({length} bytes, at most {max})")]
-    TooLong {
-        /// Length of the command in bytes.
-        length: usize,
-        /// What passes.
-        max: usize,
-    },
-    /// The reader itself has gone: unplugged, or its service stopped.
-    #[error("the reader is gone")]
-    ReaderGone,
-    /// The system does not let this user at the reader.
-    #[error("no permission to use the reader")]
-    NotAuthorized,
-    /// Anything else, with its cause kept.
-    #[error("the reader failed")]
-    Other(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
-
-impl CardError {
-    /// What may help.
-    #[must_use]
-    pub fn recovery(&self) -> Recovery {
-        match self {
-            Self::Busy => Recovery::Retry,
-            Self::Removed | Self::Reset | Self::Timeout | Self::Garbled => Recovery::Reconnect,
-            Self::NoCard => Recovery::AskPerson,
-            Self::NotAuthorized | Self::ReaderGone => Recovery::Reconfigure,
-            Self::TooLong { .. } | Self::Other(_) => Recovery::Fatal,
-        }
-    }
 }
 
 impl fmt::Display for CardIdentity {

@@ -148,7 +148,8 @@ impl SecureChannel {
         if !self.level.authenticates_answers() {
             return Ok(answer.clone());
         }
-        if !carries_mac(answer.status) {
+        // Other status words come alone (Amendment D §6.2.5).
+        if !(answer.status.is_ok() || answer.status.is_warning()) {
             return if answer.data.is_empty() { Ok(answer.clone()) } else { Err(ChannelError::AnswerNotAuthentic) };
         }
         let (data, mac) = answer
@@ -195,11 +196,6 @@ impl SecureChannel {
 /// Length in bytes after padding method 2, which always adds something.
 const fn padded(length: usize) -> usize {
     (length / BLOCK + 1) * BLOCK
-}
-
-/// Does an answer with this status word carry a MAC (Amendment D §6.2.5)?
-const fn carries_mac(status: StatusWord) -> bool {
-    status.is_ok() || matches!(status.0 >> 8, 0x62 | 0x63)
 }
 
 impl From<NotAnAesKey> for ChannelError {

@@ -1,0 +1,61 @@
+use apdu::ApduError;
+use madoguchi_time::Recovery;
+
+/// Why an answer did not arrive.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CardError {
+    /// No card in the reader. Nobody presented one, or it lies askew.
+    #[error("no card in the reader")]
+    NoCard,
+    /// The card was taken away. The last command may have taken effect.
+    #[error("the card was removed")]
+    Removed,
+    /// The card was reset: by another program, by a power glitch, or after idling.
+    #[error("the card was reset")]
+    Reset,
+    /// Another program holds the card.
+    #[error("another program uses the card")]
+    Busy,
+    /// The deadline passed. The card may be computing still, or stuck.
+    #[error("the card did not answer in time")]
+    Timeout,
+    /// What came back is no response APDU: a bad contact, or a reader at fault.
+    #[error("the card's answer is garbled")]
+    Garbled,
+    /// The command is longer than card and reader can pass.
+    #[error("the command is too long for this card and reader ({length} bytes, at most {max})")]
+    TooLong {
+        /// Length of the command in bytes.
+        length: usize,
+        /// What passes.
+        max: usize,
+    },
+    /// The command can't be put into bytes: it asks for an answer of no length, or of more than a short command can ask
+    /// for. A mistake in the program; [`exchange`](crate::exchange()) asks for what the line can do.
+    #[error("the command can't be encoded for this card and reader")]
+    Unencodable(#[source] ApduError),
+    /// The reader itself has gone: unplugged, or its service stopped.
+    #[error("the reader is gone")]
+    ReaderGone,
+    /// The system does not let this user at the reader.
+    #[error("no permission to use the reader")]
+    NotAuthorized,
+    /// Anything else, with its cause kept.
+    #[error("the reader failed")]
+    Other(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl CardError {
+    /// What may help.
+    #[must_use]
+    pub fn recovery(&self) -> Recovery {
+        match self {
+            Self::Busy => Recovery::Retry,
+            Self::Removed | Self::Reset | Self::Timeout | Self::Garbled => Recovery::Reconnect,
+            Self::NoCard => Recovery::AskPerson,
+            Self::NotAuthorized | Self::ReaderGone => Recovery::Reconfigure,
+            Self::TooLong { .. } | Self::Unencodable(_) | Self::Other(_) => Recovery::Fatal,
+        }
+    }
+}
