@@ -1,6 +1,6 @@
 //! A certificate that differs in any one field from what was applied for is found, and the field named.
 
-#![allow(missing_docs)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failure is to be a panic")]
 
 use std::str::FromStr;
 use std::sync::LazyLock;
@@ -566,11 +566,11 @@ fn the_terminals_side_is_compared_too() {
 fn the_authority_must_be_one() {
     for world in &*WORLDS {
         let certificate = world.authority_key.sign(world.end_entity());
-        let differences: [(Field, &dyn Fn(&mut TbsCertificate)); 4] = [
-            (Field::KeyUsage, &|t| replace(t, extension(ID_CE_KEY_USAGE, true, &KeyUsage(KeyUsages::CRLSign.into())))),
-            (Field::BasicConstraints, &|t| drop(t.extensions.as_mut().unwrap().remove(1))),
-            (Field::NotBefore, &|t| t.validity.not_before = time("2026-08-01T00:00:00Z")),
-            (Field::NotAfter, &|t| t.validity.not_after = time("2026-06-01T00:00:00Z")),
+        let differences: [(Field, fn(&mut TbsCertificate)); 4] = [
+            (Field::KeyUsage, |t| replace(t, extension(ID_CE_KEY_USAGE, true, &KeyUsage(KeyUsages::CRLSign.into())))),
+            (Field::BasicConstraints, |t| drop(t.extensions.as_mut().unwrap().remove(1))),
+            (Field::NotBefore, |t| t.validity.not_before = time("2026-08-01T00:00:00Z")),
+            (Field::NotAfter, |t| t.validity.not_after = time("2026-06-01T00:00:00Z")),
         ];
         for (field, change) in differences {
             let authority = world.authority_certificate(change);

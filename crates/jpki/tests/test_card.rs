@@ -1,6 +1,6 @@
 //! The certificates of a real JPKI test card, field by field, and checked as if they had been applied for.
 
-#![allow(missing_docs)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failure is to be a panic")]
 
 mod common;
 
