@@ -12,7 +12,8 @@ use crate::{
 pub struct Certified {
     /// The checkpoint, not yet verified.
     pub checkpoint: SignedCheckpoint,
-    /// For the log's own: the key in the HSM. For the witness's: the key that the witness knows as this log's.
+    /// For the log's own: the key in the HSM. For the witness's: the key that the witness knows as this log's, or, if it keeps
+    /// nothing but the checkpoint, the key in the HSM.
     pub key: LogKey,
 }
 
@@ -78,11 +79,11 @@ pub enum LogFault {
     },
     /// The log is signed by another key than the one known before. The HSM was replaced, or the log was written anew by
     /// somebody with a key of their own.
-    #[error("the log is signed by key {found}, and was signed by key {known}")]
+    #[error("the log is signed by key {found}, not by key {known}")]
     KeyReplaced {
-        /// The key that was known.
+        /// The key that the witness knows; without a witness, the key in the HSM.
         known: KeyId,
-        /// The key that signs now.
+        /// The other one.
         found: KeyId,
     },
     /// A signature that names the right key is wrong. The checkpoint was changed.
@@ -129,8 +130,9 @@ pub fn verify(lines: &[u8], own: Option<&Certified>, witness: Option<&Certified>
     {
         return Err(LogFault::KeyReplaced { known: witness.key.id(), found: own.key.id() });
     }
-    let own = own.map(certified).transpose()?;
-    let witnessed = witness.map(certified).transpose()?;
+    let key_replaced = |known, found| LogFault::KeyReplaced { known, found };
+    let own = own.map(|own| certified(own, key_replaced)).transpose()?;
+    let witnessed = witness.map(|witness| certified(witness, |ours, theirs| key_replaced(theirs, ours))).transpose()?;
     if let (Some(own), Some(witnessed)) = (own, witnessed)
         && own.origin != witnessed.origin
     {
@@ -160,13 +162,14 @@ pub fn verify(lines: &[u8], own: Option<&Certified>, witness: Option<&Certified>
     Ok(Report { entries, certified, witnessed: witnessed.map(|seen| seen.size), torn })
 }
 
-/// What the checkpoint says, if it is signed as it ought to be and of the log that its key is for.
-fn certified(certified: &Certified) -> Result<&Checkpoint, LogFault> {
+/// What the checkpoint says, if it is signed as it ought to be and of the log that its key is for. `other_key` makes the fault of
+/// the key that ought to have signed it and the one that did.
+fn certified(certified: &Certified, other_key: impl FnOnce(KeyId, KeyId) -> LogFault) -> Result<&Checkpoint, LogFault> {
     let checkpoint = certified.checkpoint.verify(&certified.key).map_err(|fault| match fault {
         SignatureFault::Wrong(key) => LogFault::Forged(key),
-        SignatureFault::NotSigned(known) => match certified.checkpoint.key_ids().next() {
-            Some(found) if found != known => LogFault::KeyReplaced { known, found },
-            _ => LogFault::Forged(known),
+        SignatureFault::NotSigned(key) => match certified.checkpoint.key_ids().next() {
+            Some(signer) if signer != key => other_key(key, signer),
+            _ => LogFault::Forged(key),
         },
     })?;
     if checkpoint.origin != certified.key.name() {

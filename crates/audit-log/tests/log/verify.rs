@@ -180,6 +180,12 @@ fn a_replaced_key_is_found() {
     // The HSM has another key, and the log may be the same or not.
     replaced(verify(&bytes, Some(&forger.certify(&log.log, size)), Some(&witness)).unwrap_err());
     replaced(verify(&written(9).bytes(), Some(&forger.certify(&written(9).log, 4)), Some(&witness)).unwrap_err());
+    // The HSM has another key, and the witness keeps nothing but the checkpoint.
+    let mut handed_back = witness.clone();
+    handed_back.key = forger.key.clone();
+    for own in [Some(forger.certify(&log.log, size)), None] {
+        replaced(verify(&bytes, own.as_ref(), Some(&handed_back)).unwrap_err());
+    }
     // The HSM is the same, and the checkpoint is signed by another key.
     let mut own = forger.certify(&log.log, size);
     own.key = hsm.key.clone();
