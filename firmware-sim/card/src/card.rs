@@ -45,8 +45,8 @@ pub struct Card {
 struct Volatile {
     session: Session,
     chain: Option<Command>,
-    /// What GET RESPONSE hands out.
-    waiting: Zeroizing<Vec<u8>>,
+    /// What GET RESPONSE hands out, and the status word at its end.
+    waiting: Option<(Zeroizing<Vec<u8>>, Sw)>,
 }
 
 impl Card {
@@ -82,16 +82,14 @@ impl Card {
     /// power answers nothing at all.
     pub fn transmit(&mut self, command: &[u8]) -> Vec<u8> {
         let Some(volatile) = &mut self.volatile else { return Vec::new() };
-        let mut answer = match volatile.perform(&mut self.chip, command) {
+        match volatile.perform(&mut self.chip, command) {
             Ok(answer) => answer,
             Err(NvmError::Damaged { .. } | NvmError::Full) => Sw::MEMORY_FAILURE.0.to_be_bytes().to_vec(),
             Err(_) => {
                 self.volatile = None;
                 Vec::new()
             }
-        };
-        answer.shrink_to_fit();
-        answer
+        }
     }
 
     /// Resets the card: selection, PINs and channel are gone.
@@ -141,22 +139,22 @@ impl Card {
 
 impl Volatile {
     fn new() -> Self {
-        Self { session: Session::new(), chain: None, waiting: Zeroizing::default() }
+        Self { session: Session::new(), chain: None, waiting: None }
     }
 
     /// Answers one command APDU with one response APDU.
     fn perform(&mut self, chip: &mut Chip, bytes: &[u8]) -> Result<Vec<u8>, NvmError> {
         let Some(command) = Command::parse(bytes) else {
             self.chain = None;
-            self.waiting = Zeroizing::default();
+            self.waiting = None;
             return Ok(Sw::WRONG_LENGTH.0.to_be_bytes().to_vec());
         };
         let room = command.room().min(ANSWER_MAX);
         if command.ins == GET_RESPONSE && command.base_class() == 0x00 && !command.is_secure() && self.chain.is_none() {
-            let waiting = std::mem::take(&mut self.waiting);
-            return Ok(if waiting.is_empty() { refusal(Sw::CONDITIONS) } else { self.hand_out(waiting, Sw::OK, room) });
+            let (data, sw) = self.waiting.take().unwrap_or((Zeroizing::default(), Sw::CONDITIONS));
+            return Ok(self.hand_out(data, sw, room));
         }
-        self.waiting = Zeroizing::default();
+        self.waiting = None;
         let (data, sw) = match self.reassemble(command) {
             Ok(Some(command)) => self.execute(chip, command)?,
             Ok(None) => (Zeroizing::default(), Sw::OK),
@@ -227,22 +225,18 @@ impl Volatile {
     }
 
     /// As much of the answer as there is room for; the rest waits for GET RESPONSE.
-    fn hand_out(&mut self, mut data: Zeroizing<Vec<u8>>, sw: Sw, room: usize) -> Vec<u8> {
-        let mut sw = sw;
-        if data.len() > room {
-            self.waiting = Zeroizing::new(data[room..].to_vec());
-            data.truncate(room);
-            sw = Sw::more(self.waiting.len());
+    fn hand_out(&mut self, data: Zeroizing<Vec<u8>>, sw: Sw, room: usize) -> Vec<u8> {
+        let (piece, rest) = data.split_at(room.min(data.len()));
+        let mut answer = Vec::with_capacity(piece.len() + 2);
+        answer.extend_from_slice(piece);
+        if rest.is_empty() {
+            answer.extend(sw.0.to_be_bytes());
+        } else {
+            answer.extend(Sw::more(rest.len()).0.to_be_bytes());
+            self.waiting = Some((Zeroizing::new(rest.to_vec()), sw));
         }
-        let mut answer = Vec::with_capacity(data.len() + 2);
-        answer.extend_from_slice(&data);
-        answer.extend(sw.0.to_be_bytes());
         answer
     }
-}
-
-fn refusal(sw: Sw) -> Vec<u8> {
-    sw.0.to_be_bytes().to_vec()
 }
 
 /// Tells what the card says from what has happened to it.

@@ -1,10 +1,8 @@
 //! The issuing commands: `docs/protocols/card-issuing.md`. All at the full security level, each one transaction.
 
-use der::{Decode, Encode};
 use jpki::CertificateKind;
 use jpki::card::{MAX_CERTIFICATE, TRANSACTION_ID_LENGTH, ins, kind, tag};
 use sha2::{Digest, Sha256};
-use x509_cert::Certificate;
 use zeroize::Zeroizing;
 
 use crate::apdu::Command;
@@ -290,7 +288,21 @@ fn activation(kind: CertificateKind) -> Vec<Change> {
     ]
 }
 
-/// SubjectPublicKeyInfo of a certificate, in DER.
-fn certified_key(certificate: &[u8]) -> Option<Vec<u8>> {
-    Certificate::from_der(certificate).ok()?.tbs_certificate.subject_public_key_info.to_der().ok()
+/// SubjectPublicKeyInfo of a certificate, as it stands there (RFC 5280 §4.1). A full decoder would leave copies of the
+/// holder's name behind.
+fn certified_key(certificate: &[u8]) -> Option<&[u8]> {
+    const SEQUENCE: u8 = 0x30;
+    const INTEGER: u8 = 0x02;
+    const BIT_STRING: u8 = 0x03;
+    const VERSION: u8 = 0xA0;
+    let (body, []) = tlv::take(certificate, SEQUENCE)? else { return None };
+    let (mut rest, signature) = tlv::take(body, SEQUENCE)?;
+    // Version, serial number, algorithm, issuer, validity, subject.
+    for tag in [VERSION, INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE] {
+        (_, rest) = tlv::take(rest, tag)?;
+    }
+    let (_, after) = tlv::take(rest, SEQUENCE)?;
+    let (_, value) = tlv::take(signature, SEQUENCE)?;
+    let (_, []) = tlv::take(value, BIT_STRING)? else { return None };
+    Some(&rest[..rest.len() - after.len()])
 }

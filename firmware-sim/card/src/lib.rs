@@ -10,6 +10,39 @@
 //! * [`KeySource`]: generated keys, or a pool of real ones for loops.
 //! * [`SimReader`]: a reader in the process, with faults: removal, reset, busy, stall, garbled answers.
 //! * Time is told to the clock; nothing waits.
+//!
+//! ```
+//! use jiff::{Timestamp, civil::date};
+//! use madoguchi_time::VirtualClock;
+//! use sim_card::{Card, CardProfile, GeneratedKeys, Personalisation, StaticKeySet};
+//!
+//! let key = zeroize::Zeroizing::new(vec![0x40; 16]);
+//! let nvm = Personalisation {
+//!     serial: "SIM000000000001".into(),
+//!     municipality: "13221".into(),
+//!     expiry: date(2035, 2, 17),
+//!     profile: CardProfile::jpki_2016(),
+//!     key_version: 0x30,
+//!     diversification: [0; 10],
+//!     keys: StaticKeySet { enc: key.clone(), mac: key.clone(), dek: key },
+//!     sign_ca: Vec::new(),
+//!     auth_ca: Vec::new(),
+//!     name: "黒桐　幹也".into(),
+//!     address: "東京都清瀬市観布子南１２－７－２０２".into(),
+//!     birth: date(1980, 2, 17),
+//!     sex: jpki::Sex::Male,
+//!     my_number: "123456789018".into(),
+//!     check_number_b: "55021720352285".into(),
+//!     face_input_pin: "4321".into(),
+//!     rng_seed: [0; 32],
+//! }
+//! .into_memory()?;
+//! let mut card = Card::power_on(nvm, VirtualClock::at(Timestamp::UNIX_EPOCH), GeneratedKeys)?;
+//!
+//! let select = [[0x00, 0xA4, 0x04, 0x0C, 10].as_slice(), &jpki::card::AID_JPKI].concat();
+//! assert_eq!(card.transmit(&select), [0x90, 0x00]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod aes_key;
 mod apdu;
@@ -39,4 +72,4 @@ pub use keys::{GeneratedKeys, KeyAlgorithm, KeySource, PooledKeys, PrivateKey};
 pub use mistake::Mistake;
 pub use personalise::{Personalisation, PersonalisationError, StaticKeySet};
 pub use profile::{CardProfile, CardTiming, Scp03Mode};
-pub use reader::{LinkTime, SimReader, SimReaderControl, Traffic};
+pub use reader::{LinkTime, SimReader, SimReaderControl};

@@ -175,7 +175,7 @@ impl Personalisation {
 
     /// EF 0002 of 券面事項入力補助AP. The offsets are those of the four objects from the start of the file.
     fn basic_four_file(&self) -> Zeroizing<Vec<u8>> {
-        let birth = self.birth.strftime("%Y%m%d").to_string();
+        let birth = Zeroizing::new(self.birth.strftime("%Y%m%d").to_string());
         let items: [(u16, &[u8]); 4] = [
             (face_input::TAG_NAME, self.name.as_bytes()),
             (face_input::TAG_ADDRESS, self.address.as_bytes()),

@@ -3,14 +3,18 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use apdu::{CommandApdu, Encoding, ResponseApdu, StatusWord};
+use apdu::{CommandApdu, ResponseApdu, StatusWord};
 use card_reader::{
     CardCapabilities, CardConnection, CardError, CardIdentity, CardReader, CardTransaction, Disposition,
 };
+use jpki::CertificateKind;
 use madoguchi_time::{Deadline, SharedClock};
+use zeroize::Zeroizing;
 
 use crate::Card;
 use crate::fault::{Fault, Faults, When};
+use crate::inspect::Slots;
+use crate::nvm::NvmError;
 
 /// The name of every simulated reader starts so.
 const NAME_PREFIX: &str = "SIM-";
@@ -40,17 +44,6 @@ impl LinkTime {
     }
 }
 
-/// What has gone through a reader.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Commands, whether they were answered or not.
-    pub apdus: u64,
-    /// Bytes of commands.
-    pub bytes_out: u64,
-    /// Bytes of answers, as the card gave them.
-    pub bytes_in: u64,
-}
-
 /// A reader with a slot for one [`Card`].
 pub struct SimReader {
     name: String,
@@ -76,7 +69,8 @@ struct Bench {
     /// Counts the cards put in: a connection to an earlier one is dead.
     insertions: u64,
     resets: u64,
-    traffic: Traffic,
+    /// Commands that came as far as the line.
+    apdus: u64,
     faults: Faults,
     busy: u32,
     link: Option<LinkTime>,
@@ -87,20 +81,19 @@ impl SimReader {
     /// An empty reader. Its name gets the prefix `SIM-` if it does not have it.
     #[must_use]
     pub fn new(name: &str, clock: SharedClock) -> Self {
-        let name = if name.starts_with(NAME_PREFIX) { name.into() } else { format!("{NAME_PREFIX}{name}") };
         let bench = Bench {
             slot: None,
             aside: None,
             returns_when_awaited: false,
             insertions: 0,
             resets: 0,
-            traffic: Traffic::default(),
+            apdus: 0,
             faults: Faults::default(),
             busy: 0,
             link: Some(LinkTime::KBITS_106),
             capabilities: CardCapabilities { extended_length: true, max_command: 65_535 },
         };
-        Self { name, shared: Shared { bench: Arc::new(Mutex::new(bench)), clock } }
+        Self { name: prefixed(name), shared: Shared { bench: Arc::new(Mutex::new(bench)), clock } }
     }
 
     /// With another line, or with one that takes no time.
@@ -125,6 +118,12 @@ impl SimReader {
 }
 
 impl SimReaderControl {
+    /// The same reader, opened once more: by a terminal that was started again.
+    #[must_use]
+    pub fn open(&self, name: &str) -> SimReader {
+        SimReader { name: prefixed(name), shared: self.0.clone() }
+    }
+
     /// Puts a card in; it is powered up when somebody connects. Returns the card that was there.
     pub fn insert(&self, card: Card) -> Option<Card> {
         self.0.lock().insert(card)
@@ -164,6 +163,13 @@ impl SimReaderControl {
         self.0.lock().slot.as_mut().map(work)
     }
 
+    /// Looks into the card in the slot, or into the one that a fault took out, with the lid off.
+    #[must_use]
+    pub fn slots(&self, kind: CertificateKind) -> Option<Slots> {
+        let bench = self.0.lock();
+        bench.slot.as_ref().or(bench.aside.as_ref())?.slots(kind).ok()
+    }
+
     /// The card is taken away at the `n`-th APDU from now, counted from 1.
     pub fn remove_after(&self, n: u64, when: When) {
         self.arm(n, Fault::Remove(when));
@@ -197,7 +203,7 @@ impl SimReaderControl {
     /// Arms any fault for the `n`-th APDU from now, counted from 1.
     pub fn arm(&self, n: u64, fault: Fault) {
         let mut bench = self.0.lock();
-        let at = bench.traffic.apdus + n.max(1);
+        let at = bench.apdus + n.max(1);
         bench.faults.arm(at, fault);
     }
 
@@ -214,11 +220,15 @@ impl SimReaderControl {
         bench.busy = 0;
     }
 
-    /// What has gone through the reader.
+    /// Commands so far, whether they were answered or not.
     #[must_use]
-    pub fn traffic(&self) -> Traffic {
-        self.0.lock().traffic
+    pub fn apdus(&self) -> u64 {
+        self.0.lock().apdus
     }
+}
+
+fn prefixed(name: &str) -> String {
+    if name.starts_with(NAME_PREFIX) { name.into() } else { format!("{NAME_PREFIX}{name}") }
 }
 
 impl Shared {
@@ -307,7 +317,7 @@ impl CardReader for SimReader {
         {
             bench.take_out();
             return Err(match error {
-                crate::nvm::NvmError::PowerLost => CardError::Removed,
+                NvmError::PowerLost => CardError::Removed,
                 error => CardError::Other(Box::new(error)),
             });
         }
@@ -378,16 +388,10 @@ impl CardTransaction for SimTransaction<'_> {
         if deadline.has_passed(&**clock) {
             return Err(CardError::Timeout);
         }
-        let CardCapabilities { extended_length, max_command } = self.connection.capabilities;
-        let encoding = command.encoding();
-        let bytes = command.to_bytes(encoding).map_err(|error| CardError::Other(Box::new(error)))?;
-        if bytes.len() > max_command || (encoding == Encoding::Extended && !extended_length) {
-            return Err(CardError::TooLong { length: bytes.len(), max: max_command });
-        }
+        let bytes = self.connection.capabilities.encode(command)?;
 
-        bench.traffic.apdus += 1;
-        bench.traffic.bytes_out += bytes.len() as u64;
-        let at = bench.traffic.apdus;
+        bench.apdus += 1;
+        let at = bench.apdus;
         let fault = bench.faults.strike(at);
         if let Some(error) = bench.strike(fault, When::BeforeExecution, clock, deadline) {
             return Err(error);
@@ -397,12 +401,11 @@ impl CardTransaction for SimTransaction<'_> {
         }
 
         let card = bench.slot.as_mut().ok_or(CardError::Removed)?;
-        let mut answer = zeroize::Zeroizing::new(card.transmit(&bytes));
+        let mut answer = Zeroizing::new(card.transmit(&bytes));
         if !card.has_power() {
             bench.take_out();
             return Err(CardError::Removed);
         }
-        bench.traffic.bytes_in += answer.len() as u64;
         if let Some(link) = bench.link {
             clock.elapse(link.of(bytes.len() + answer.len()));
         }

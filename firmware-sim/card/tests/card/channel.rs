@@ -182,7 +182,7 @@ fn a_forged_command_is_not_performed() {
                 assert_eq!(terminal.hex(TRANSCRIPT_AES_128_S8[4].0), "6982", "bit {bit}");
                 closed += 1;
             }
-            "6700" | "6881" | "6882" | "6E00" => {}
+            "6700" | "6881" | "6882" | "6982" | "6E00" => {}
             // The bit of chaining: the card waits for more.
             "9000" => assert_eq!(forged[0], 0x94),
             other => panic!("bit {bit}: {other}"),

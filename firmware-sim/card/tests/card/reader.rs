@@ -56,7 +56,7 @@ fn it_says_that_it_is_a_simulator() {
     let (mut reader, control, clock) = bench();
     assert_eq!(reader.name(), "SIM-counter 1");
     assert!(matches!(run(&mut reader, &clock), (3, None)));
-    assert_eq!(control.traffic().apdus, 3);
+    assert_eq!(control.apdus(), 3);
     assert!(clock.elapsed() >= 3 * LinkTime::KBITS_106.per_exchange);
 }
 
@@ -220,5 +220,54 @@ fn reading_a_kilobyte_takes_the_published_time() {
         let published = Duration::from_millis(milliseconds);
         let difference = time.abs_diff(published).as_secs_f64() / published.as_secs_f64();
         assert!(difference < 0.08, "{kbits} kbit/s: {time:?}");
+    }
+}
+
+/// The suite that every reader has to pass, with and without extended length.
+mod suite {
+    use super::*;
+
+    struct Hand {
+        control: SimReaderControl,
+        card: Option<Card>,
+    }
+
+    impl card_reader::contract::Hand for Hand {
+        fn remove(&mut self) {
+            self.card = self.control.remove();
+        }
+
+        fn insert(&mut self) {
+            if let Some(card) = self.card.take() {
+                self.control.insert(card);
+            }
+        }
+
+        fn reset(&mut self) {
+            self.control.reset();
+        }
+    }
+
+    fn bench_with(capabilities: CardCapabilities) -> card_reader::contract::Bench {
+        let (reader, control, clock) = bench();
+        // Without the time of the line: the suite's longest commands would take it more time than it gives.
+        let reader = reader.with_link(None).with_capabilities(capabilities);
+        card_reader::contract::Bench { reader: Box::new(reader), hand: Box::new(Hand { control, card: None }), clock }
+    }
+
+    mod extended {
+        fn bench() -> card_reader::contract::Bench {
+            super::bench_with(super::CardCapabilities { extended_length: true, max_command: 65_535 })
+        }
+
+        card_reader::contract_tests!(bench);
+    }
+
+    mod short {
+        fn bench() -> card_reader::contract::Bench {
+            super::bench_with(super::CardCapabilities { extended_length: false, max_command: 261 })
+        }
+
+        card_reader::contract_tests!(bench);
     }
 }
