@@ -190,10 +190,10 @@ pub enum Card {
 /// `operator`
 #[derive(Debug, Subcommand)]
 pub enum Operator {
-    /// Enrol an operator: an access administrator logs on, a second person vouches, the new operator's palm is taken
+    /// Enrol an operator: an access manager logs on, a second person vouches, the new operator's palm is taken
     #[command(after_help = "Examples:
-  Operator 0502, enrolled by administrator 0001 with 0417 as the second person:
-    $ madoguchi operator enrol 0502 --administrator 0001 --second-person 0417")]
+  Operator 0502, enrolled by access manager 0001 with 0417 as the second person:
+    $ madoguchi operator enrol 0502 --access-manager 0001 --second-person 0417")]
     Enrol {
         /// 照合ID of the new operator
         #[arg(value_name = "ID")]
@@ -201,9 +201,9 @@ pub enum Operator {
         /// What the new operator may do
         #[arg(long, value_enum, default_value_t = RoleArgument::Operator)]
         role: RoleArgument,
-        /// 照合ID of the access administrator, whose palm is asked for
+        /// 照合ID of the access manager, whose palm is asked for
         #[arg(long, value_name = "ID")]
-        administrator: String,
+        access_manager: String,
         /// 照合ID of the second person
         #[arg(long, value_name = "ID")]
         second_person: String,
@@ -215,14 +215,14 @@ pub enum Operator {
     List,
     /// Retire an operator: the enrolled palm is erased, the log stays
     #[command(after_help = "Examples:
-    $ madoguchi operator retire 0502 --administrator 0001")]
+    $ madoguchi operator retire 0502 --access-manager 0001")]
     Retire {
         /// 照合ID of the operator
         #[arg(value_name = "ID")]
         user_id: String,
-        /// 照合ID of the access administrator, whose palm is asked for
+        /// 照合ID of the access manager, whose palm is asked for
         #[arg(long, value_name = "ID")]
-        administrator: String,
+        access_manager: String,
     },
 }
 
@@ -232,9 +232,7 @@ pub enum RoleArgument {
     /// 操作者
     Operator,
     /// アクセス管理責任者
-    Administrator,
-    /// 監査者
-    Auditor,
+    AccessManager,
 }
 
 /// `log`

@@ -3,12 +3,18 @@
 
 mod arguments;
 mod devices;
+mod explanation;
 mod language;
 mod messages;
+mod people;
 mod screen;
+mod view;
 
 pub use arguments::{Arguments, Command, Global, LogFormat, NoOwnCommands};
 pub use devices::{DeviceKind, DeviceTable, KnownDevice, RecognisedBy};
+pub use explanation::{Explanation, register_fault};
 pub use language::Language;
 pub use messages::{Messages, Value};
+pub use people::TerminalPeople;
 pub use screen::{Entry, Mark, Screen, seconds};
+pub use view::{HumanView, slot_text};

@@ -146,6 +146,20 @@ impl Screen {
         self.close(&lines)
     }
 
+    /// A marked text across the whole width.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn verdict(&mut self, mark: Mark, text: &str) -> io::Result<()> {
+        let mark = self.mark(mark);
+        let lines: Vec<String> = wrap(text, self.columns.saturating_sub(MARK_COLUMNS))
+            .into_iter()
+            .enumerate()
+            .map(|(number, line)| if number == 0 { format!(" {mark} {line}") } else { format!("   {line}") })
+            .collect();
+        self.close(&lines)
+    }
+
     /// A line as it is: a command to copy, a path.
     ///
     /// # Errors
@@ -201,11 +215,7 @@ impl Screen {
     }
 
     fn lay_out(&self, mark: Mark, entry: &Entry) -> Vec<String> {
-        let mark = match mark {
-            Mark::Done => self.paint(Paint::Good, "✓"),
-            Mark::Failed => self.paint(Paint::Bad, "✗"),
-            Mark::Plain => " ".to_owned(),
-        };
+        let mark = self.mark(mark);
         let indent = MARK_COLUMNS + self.label_columns.max(entry.label.width()) + GAP;
         let time_columns = entry.time.as_ref().map_or(0, |time| time.width() + GAP);
         let body = flow(&entry.parts, self.columns.saturating_sub(indent + time_columns).max(MIN_COLUMNS / 2));
@@ -225,6 +235,14 @@ impl Screen {
                 format!("{start}{text}{end}").trim_end().to_owned()
             })
             .collect()
+    }
+
+    fn mark(&self, mark: Mark) -> String {
+        match mark {
+            Mark::Done => self.paint(Paint::Good, "✓"),
+            Mark::Failed => self.paint(Paint::Bad, "✗"),
+            Mark::Plain => " ".to_owned(),
+        }
     }
 
     fn paint(&self, paint: Paint, text: &str) -> String {

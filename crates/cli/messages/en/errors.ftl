@@ -1,7 +1,7 @@
 # Why a procedure failed. The text says what, .cause the likely cause, .mend what to do.
 error-log-on-refused = The operator was not recognised
     .cause = The user ID is wrong, or the palm is not the enrolled one
-    .mend = Check the user ID and try again with the enrolled hand. If it keeps failing, ask the access administrator for a new enrolment
+    .mend = Check the user ID and try again with the enrolled hand. If it keeps failing, ask the access manager for a new enrolment
 error-no-usable-capture = The palm could not be read ({ $reason })
     .cause = The hand was badly placed or lit, or the sensor's window is dirty
     .mend = Wipe the sensor's window and hold the open palm still, a little above its middle
@@ -10,7 +10,16 @@ error-not-logged-on = Nobody is logged on
     .mend = Log on again
 error-not-allowed = This is not allowed
     .cause = The operator's role does not permit it
-    .mend = Ask the access administrator
+    .mend = Ask the access manager
+error-user-id-not-free = This user ID can't be used
+    .cause = It is taken, or is not 4 to 16 letters and digits
+    .mend = Choose another one. `operator list` shows those that are taken
+error-enrol-unusable = The palm could not be enrolled ({ $reason })
+    .cause = Too few pictures were usable: the hand was badly placed or lit, or the sensor's window is dirty
+    .mend = Wipe the sensor's window, hold the open palm still, and enrol again
+error-enrol-inconsistent = The palm could not be enrolled
+    .cause = Not the same hand each time, or held very differently
+    .mend = Hold the same hand the same way each time, and enrol again
 error-unknown-resident = There is no resident of that number
     .cause = The number was mistyped, or the person has moved away
     .mend = Check the number on the resident record
@@ -41,12 +50,6 @@ error-already-issued = The { $certificate } is on the card already
 error-nothing-to-renew = There is no { $certificate } to renew
     .cause = None was issued to this card yet
     .mend = Issue it without --renew
-error-wrong-pin = Wrong PIN of the { $certificate } ({ $tries ->
-        [one] one try left
-       *[other] { $tries } tries left
-    })
-    .cause = It was mistyped, or it is the other certificate's PIN
-    .mend = Ask the applicant to be sure. When no tries are left, the PIN is blocked
 error-pin-blocked = The PIN of the { $certificate } is blocked
     .cause = It was entered wrongly too often, and the card takes it no more
     .mend = Reset the PIN
@@ -83,6 +86,8 @@ error-other = The procedure can't go on
 
 # Why somebody may not have a certificate.
 ineligible-under-fifteen = under 15 years of age
+ineligible-stay-ended = the period of stay has ended
+ineligible-not-yet-born = the date of birth lies in the future
 ineligible-other = the conditions are not met
 
 # Why a PIN can't be used. The applicant reads it.
@@ -98,3 +103,19 @@ pin-birthday = the date of birth can't be used
 pin-repeat = do not repeat one character
 pin-run = do not use rows such as 1234 or ABCD
 pin-other = choose another one
+
+# Why an application can't be made.
+application-text = { $item }: { $problem }
+application-not-yet-born = the date of birth lies after the day of the application
+application-other = the register's data can't be used as they are
+text-empty = nothing is recorded
+text-too-long = too many characters ({ $characters })
+text-no-substitute = character { $position } has no substitute
+text-choice-not-allowed = the substitute chosen for character { $position } is not allowed
+text-needless-choice = a substitute was chosen for character { $position }, which needs none
+text-other = a certificate can't carry it
+
+# Headings of an explanation.
+error-cause = Cause: {""}
+error-mend = Do: {""}
+error-technical = Technical: { $chain }

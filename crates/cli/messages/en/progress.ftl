@@ -48,7 +48,8 @@ step-exercise = try out
 step-confirm = valid
 step-commit = final
 step-supersede = previous one revoked
-step-timed = { $step } (card time { $time })
+step-timed = { $step } ({ $time })
+step-timed-by-card = { $step } (card time { $time })
 step-running = { $step } …
 
 # Why a palm capture is taken again.

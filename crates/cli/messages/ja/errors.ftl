@@ -11,6 +11,15 @@ error-not-logged-on = ログオンしていません
 error-not-allowed = この操作は許可されていません
     .cause = 操作者の権限では行えない操作です
     .mend = アクセス管理責任者に依頼してください
+error-user-id-not-free = この照合IDは使えません
+    .cause = すでに登録されているか、英数字 4〜16 文字ではありません
+    .mend = 別の照合IDを決めてください。operator list で登録済みのものを見られます
+error-enrol-unusable = 手のひらを登録できませんでした ({ $reason })
+    .cause = 使える画像が足りません。手の位置や明るさが合っていないか、センサーの窓が汚れています
+    .mend = センサーの窓を拭き、手のひらを開いて静かにかざし、登録をやり直してください
+error-enrol-inconsistent = 手のひらを登録できませんでした
+    .cause = 撮影ごとに手が違うか、かざし方が大きく違います
+    .mend = 同じ手を同じようにかざして、登録をやり直してください
 error-unknown-resident = その番号の住民は登録されていません
     .cause = 宛名番号の打ち間違いか、転出した人です
     .mend = 住民票で宛名番号を確かめてください
@@ -38,9 +47,6 @@ error-already-issued = { $certificate }は発行済みです
 error-nothing-to-renew = 更新する{ $certificate }がありません
     .cause = このカードにはまだ電子証明書が発行されていません
     .mend = --renew を付けずに発行してください
-error-wrong-pin = { $certificate }の暗証番号が違います (あと { $tries } 回)
-    .cause = 打ち間違いか、もう一方の電子証明書の暗証番号です
-    .mend = 申請者にもう一度確かめてもらってください。回数を使い切るとロックされます
 error-pin-blocked = { $certificate }の暗証番号がロックされています
     .cause = 続けて間違えたため、カードが受け付けなくなっています
     .mend = 暗証番号の初期化 (再設定) の手続を行ってください
@@ -77,6 +83,8 @@ error-other = 手続を続けられません
 
 # 発行要件を満たさない理由。
 ineligible-under-fifteen = 15 歳未満です
+ineligible-stay-ended = 在留期間が満了しています
+ineligible-not-yet-born = 生年月日が今日より後です
 ineligible-other = 要件を満たしていません
 
 # 暗証番号が使えない理由。申請者が読む。
@@ -92,3 +100,19 @@ pin-birthday = 生年月日は使えません
 pin-repeat = 同じ文字の繰り返しは使えません
 pin-run = 1234 や ABCD のような並びは使えません
 pin-other = 別の番号にしてください
+
+# 申請を作れない理由。
+application-text = { $item }に{ $problem }
+application-not-yet-born = 生年月日が申請の日より後です
+application-other = 住民基本台帳の記録をそのままでは使えません
+text-empty = 何も記録されていません
+text-too-long = 文字が多すぎます ({ $characters } 字)
+text-no-substitute = 代替文字の決まっていない文字があります ({ $position } 字目)
+text-choice-not-allowed = 代替文字に使えない文字が選ばれています ({ $position } 字目)
+text-needless-choice = 代替文字の要らない文字に代替文字が選ばれています ({ $position } 字目)
+text-other = 電子証明書に載せられない内容があります
+
+# 説明の見出し。
+error-cause = 原因: {""}
+error-mend = 対処: {""}
+error-technical = 詳細: { $chain }

@@ -42,7 +42,8 @@ step-exercise = 動作確認
 step-confirm = 有効
 step-commit = 確定
 step-supersede = 前の証明書を失効
-step-timed = { $step } (カード時間 { $time })
+step-timed = { $step } ({ $time })
+step-timed-by-card = { $step } (カード時間 { $time })
 step-running = { $step } …
 
 # 手のひらの撮影をやり直す理由。

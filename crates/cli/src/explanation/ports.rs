@@ -1,0 +1,134 @@
+//! Words for what ports and stores fail with.
+
+use std::path::Path;
+
+use audit_log::LogFault;
+use biometric::SensorError;
+use card_reader::CardError;
+use hsm::HsmError;
+use orchestrator::StateError;
+use resident_register::{FaultyLine, Problem, RegisterError};
+
+use super::Args;
+use crate::language::Language;
+use crate::messages::Messages;
+
+pub(super) fn hsm(error: &HsmError) -> (&'static str, Args) {
+    match error {
+        HsmError::NoSuchKey(key) => ("error-hsm-no-such-key", vec![("key", key.as_str().into())]),
+        HsmError::WrongKind(key) => ("error-hsm-wrong-kind", vec![("key", key.as_str().into())]),
+        HsmError::Timeout => ("error-hsm-timeout", vec![]),
+        HsmError::Unreachable => ("error-hsm-unreachable", vec![]),
+        HsmError::Damaged(_) => ("error-hsm-damaged", vec![]),
+        HsmError::NotAuthentic => ("error-hsm-not-authentic", vec![]),
+        _ => ("error-hsm-failed", vec![]),
+    }
+}
+
+pub(super) fn reader(error: &CardError) -> &'static str {
+    match error {
+        CardError::NoCard => "error-reader-no-card",
+        CardError::Removed => "error-reader-removed",
+        CardError::Reset => "error-reader-reset",
+        CardError::Busy => "error-reader-busy",
+        CardError::Timeout => "error-reader-timeout",
+        CardError::Garbled => "error-reader-garbled",
+        CardError::TooLong { .. } => "error-reader-too-long",
+        CardError::ReaderGone => "error-reader-reader-gone",
+        CardError::NotAuthorized => "error-reader-not-authorized",
+        _ => "error-reader-other",
+    }
+}
+
+pub(super) fn sensor(error: &SensorError) -> &'static str {
+    match error {
+        SensorError::Gone => "error-sensor-gone",
+        SensorError::Timeout => "error-sensor-timeout",
+        SensorError::Busy => "error-sensor-busy",
+        SensorError::DamagedImage => "error-sensor-damaged-image",
+        SensorError::Garbled(_) => "error-sensor-garbled",
+        SensorError::Unsupported(_) => "error-sensor-unsupported",
+        SensorError::Refused { .. } => "error-sensor-refused",
+        SensorError::ForeignTemplates => "error-sensor-foreign-templates",
+        SensorError::NotAuthorized => "error-sensor-not-authorized",
+        _ => "error-sensor-other",
+    }
+}
+
+pub(super) fn state(error: &StateError) -> (&'static str, Args) {
+    let path = |path: &Path| vec![("path", path.display().to_string().into())];
+    match error {
+        StateError::Missing(folder) => ("error-state-missing", path(folder)),
+        StateError::InUse(folder) => ("error-state-in-use", path(folder)),
+        StateError::DiskFull(file) => ("error-state-disk-full", path(file)),
+        StateError::NotAllowed(file) => ("error-state-not-allowed", path(file)),
+        StateError::Damaged { file, .. } => ("error-state-damaged", vec![("path", file.as_str().into())]),
+        StateError::Io { path: file, .. } => ("error-state-io", path(file)),
+        _ => ("error-other", vec![]),
+    }
+}
+
+pub(super) fn register(messages: &Messages, error: &RegisterError) -> (&'static str, Args) {
+    match error {
+        RegisterError::Unreadable(_) => ("error-register-unreadable", vec![]),
+        RegisterError::Faulty(fault) => {
+            ("error-register-faulty", vec![("fault", register_fault(messages, fault).into())])
+        }
+        RegisterError::Ambiguous { first, second } => {
+            ("error-register-ambiguous", vec![("first", (*first).into()), ("second", (*second).into())])
+        }
+        _ => ("error-other", vec![]),
+    }
+}
+
+/// A faulty line of a resident register: where, and what; never what stands there.
+#[must_use]
+pub fn register_fault(messages: &Messages, fault: &FaultyLine) -> String {
+    let (key, args): (_, Args) = match fault.problem {
+        Problem::NotUtf8 => ("problem-not-utf8", vec![]),
+        Problem::EmptyFile => ("problem-empty-file", vec![]),
+        Problem::MissingColumn => ("problem-missing-column", vec![]),
+        Problem::RepeatedColumn => ("problem-repeated-column", vec![]),
+        Problem::UnknownColumn { number } => ("problem-unknown-column", vec![("number", number.into())]),
+        Problem::FieldCount { expected, found } => {
+            ("problem-field-count", vec![("expected", expected.into()), ("found", found.into())])
+        }
+        Problem::LineTooLong => ("problem-line-too-long", vec![]),
+        Problem::Empty => ("problem-empty", vec![]),
+        Problem::TooLong { most } => ("problem-too-long", vec![("most", most.into())]),
+        Problem::ControlCharacter => ("problem-control-character", vec![]),
+        Problem::NotANumber => ("problem-not-a-number", vec![]),
+        Problem::DuplicateNumber { first } => ("problem-duplicate-number", vec![("first", first.into())]),
+        Problem::NotADate => ("problem-not-a-date", vec![]),
+        Problem::NotASex => ("problem-not-a-sex", vec![]),
+        Problem::BeforeBirth => ("problem-before-birth", vec![]),
+        _ => ("problem-other", vec![]),
+    };
+    let mut args_of_line = vec![("line", fault.line.into()), ("problem", messages.text(key, &args).into())];
+    let Some(column) = fault.column else { return messages.text("register-fault", &args_of_line) };
+    let column = match messages.language() {
+        Language::Ja => column.name(),
+        Language::En => column.english_name(),
+    };
+    args_of_line.push(("column", column.into()));
+    messages.text("register-fault-in-column", &args_of_line)
+}
+
+/// The key of the text for what is wrong with a log.
+pub(super) fn log_fault(fault: &LogFault) -> &'static str {
+    match fault {
+        LogFault::Malformed { .. } => "log-malformed",
+        LogFault::Misplaced { .. } => "log-misplaced",
+        LogFault::Changed { .. } => "log-changed",
+        LogFault::Truncated { .. } => "log-truncated",
+        LogFault::RolledBack { .. } => "log-rolled-back",
+        LogFault::KeyReplaced { .. } => "log-key-replaced",
+        LogFault::Forged(_) => "log-forged",
+        LogFault::OtherLog { .. } => "log-other-log",
+        LogFault::NotAsWitnessed { .. } => "log-not-as-witnessed",
+        LogFault::NoCheckpoint { .. } => "log-no-checkpoint",
+        LogFault::Accounting(_) => "log-accounting",
+        LogFault::OpenIntents(_) => "log-open-intents",
+        _ => "log-other",
+    }
+}

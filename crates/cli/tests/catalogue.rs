@@ -1,0 +1,192 @@
+//! The message catalogue is complete: in every language, for everything that a program can say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cli::{Language, Messages};
+use fluent_syntax::ast;
+
+/// Arguments of each text: the message's own under its key, those of an attribute under `key.attribute`.
+type Catalogue = BTreeMap<String, BTreeSet<String>>;
+
+fn crate_folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn catalogue(language: Language) -> Catalogue {
+    let folder = crate_folder().join("messages").join(language.tag());
+    let mut texts = Catalogue::new();
+    for file in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        let resource = fluent_syntax::parser::parse(fs::read_to_string(&file).unwrap())
+            .unwrap_or_else(|(_, faults)| panic!("{}: {faults:?}", file.display()));
+        for entry in resource.body {
+            let ast::Entry::Message(message) = entry else { continue };
+            let mut add = |key: String, pattern: &ast::Pattern<String>| {
+                assert!(!pattern.elements.is_empty(), "{key} is empty");
+                let previous = texts.insert(key.clone(), arguments(pattern));
+                assert!(previous.is_none(), "{key} is there twice");
+            };
+            if let Some(value) = &message.value {
+                add(message.id.name.clone(), value);
+            }
+            for attribute in &message.attributes {
+                add(format!("{}.{}", message.id.name, attribute.id.name), &attribute.value);
+            }
+        }
+    }
+    texts
+}
+
+fn arguments(pattern: &ast::Pattern<String>) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for element in &pattern.elements {
+        if let ast::PatternElement::Placeable { expression } = element {
+            of_expression(expression, &mut found);
+        }
+    }
+    found
+}
+
+fn of_expression(expression: &ast::Expression<String>, found: &mut BTreeSet<String>) {
+    match expression {
+        ast::Expression::Inline(inline) => of_inline(inline, found),
+        ast::Expression::Select { selector, variants } => {
+            of_inline(selector, found);
+            variants.iter().for_each(|variant| found.extend(arguments(&variant.value)));
+        }
+    }
+}
+
+fn of_inline(inline: &ast::InlineExpression<String>, found: &mut BTreeSet<String>) {
+    match inline {
+        ast::InlineExpression::VariableReference { id } => {
+            found.insert(id.name.clone());
+        }
+        ast::InlineExpression::Placeable { expression } => of_expression(expression, found),
+        _ => {}
+    }
+}
+
+#[test]
+fn no_language_lacks_a_text_or_an_argument_that_another_has() {
+    let [ja, en] = Language::ALL.map(catalogue);
+    assert!(ja.len() > 150, "the catalogue was not read: {}", ja.len());
+    let keys = |catalogue: &Catalogue| catalogue.keys().cloned().collect::<BTreeSet<_>>();
+    let differing: Vec<_> = keys(&ja).symmetric_difference(&keys(&en)).cloned().collect();
+    assert_eq!(differing, [""; 0], "only in one language");
+    // A selector on a number that one language needs for its plural is an argument of both.
+    for (key, arguments) in &ja {
+        assert_eq!(arguments, &en[key], "arguments of {key}");
+    }
+}
+
+#[test]
+fn every_error_says_what_why_and_what_to_do() {
+    let texts = catalogue(Language::En);
+    let headings = ["error-cause", "error-mend", "error-technical"];
+    let errors = texts.keys().filter(|key| key.starts_with("error-") && !key.contains('.'));
+    let mut count = 0;
+    for error in errors.filter(|key| !headings.contains(&key.as_str())) {
+        for part in ["cause", "mend"] {
+            assert!(texts.contains_key(&format!("{error}.{part}")), "{error} lacks .{part}");
+        }
+        count += 1;
+    }
+    assert!(count > 50, "{count}");
+}
+
+/// The names of an enum's variants, from its source: a variant that is added there without a text here fails.
+fn variants(source: &str, name: &str) -> Vec<String> {
+    let path = crate_folder().join("..").join(source);
+    let file = syn::parse_file(&fs::read_to_string(&path).unwrap()).unwrap();
+    let found = file.items.into_iter().find_map(|item| match item {
+        syn::Item::Enum(found) if found.ident == name => Some(found),
+        _ => None,
+    });
+    found
+        .unwrap_or_else(|| panic!("no {name} in {source}"))
+        .variants
+        .iter()
+        .map(|v| kebab(&v.ident.to_string()))
+        .collect()
+}
+
+fn kebab(name: &str) -> String {
+    let mut text = String::new();
+    for character in name.chars() {
+        if character.is_ascii_uppercase() && !text.is_empty() {
+            text.push('-');
+        }
+        text.push(character.to_ascii_lowercase());
+    }
+    text
+}
+
+#[test]
+fn everything_that_can_be_said_has_a_text() {
+    // Errors that only wrap another port's error are explained by that one.
+    let wrappers = ["hsm", "reader", "sensor", "register", "state"];
+    for (source, name, prefix) in [
+        ("orchestrator/src/error.rs", "ProcedureError", "error-"),
+        ("orchestrator/src/state.rs", "StateError", "error-state-"),
+        ("card-reader/src/lib.rs", "CardError", "error-reader-"),
+        ("biometric/src/sensor.rs", "SensorError", "error-sensor-"),
+        ("hsm/src/error.rs", "HsmError", "error-hsm-"),
+        ("orchestrator/src/plan.rs", "Step", "step-"),
+        ("orchestrator/src/progress.rs", "Settlement", "progress-settled-"),
+        ("orchestrator/src/people.rs", "Question", "people-"),
+        ("biometric/src/sensor.rs", "RetryReason", "retry-"),
+        ("jpki/src/pin.rs", "PinError", "pin-"),
+        ("jpki/src/text.rs", "TextError", "text-"),
+        ("jpki/src/application.rs", "ApplicationError", "application-"),
+        ("jpki/src/application.rs", "Ineligible", "ineligible-"),
+        ("jpki/src/application.rs", "TextField", "item-"),
+        ("jpki/src/kind.rs", "CertificateKind", "certificate-"),
+        ("jpki/src/kind.rs", "CertificateKind", "kind-"),
+        ("orchestrator/src/operators.rs", "Role", "role-"),
+    ] {
+        let messages = Messages::new(Language::Ja);
+        for variant in variants(source, name) {
+            let wraps = name == "ProcedureError" && wrappers.contains(&variant.as_str());
+            assert!(wraps || messages.has(&format!("{prefix}{variant}")), "{name}: no text {prefix}{variant}");
+        }
+    }
+}
+
+#[test]
+fn every_text_is_used_and_every_text_that_is_used_exists() {
+    let mut source = String::new();
+    for folder in ["src", "../terminal/src", "../../firmware-sim/bench/src"] {
+        read_sources(&crate_folder().join(folder), &mut source);
+    }
+    let texts = catalogue(Language::Ja);
+    let unused: Vec<_> =
+        texts.keys().filter(|key| !key.contains('.') && !source.contains(&format!("\"{key}\""))).collect();
+    assert_eq!(unused, [""; 0], "texts that nobody says");
+    // What looks like a key of one of the catalogue's families is one.
+    let families: BTreeSet<&str> =
+        texts.keys().filter_map(|key| key.split_once('-')).map(|(family, _)| family).collect();
+    let literals = source.split('"').skip(1).step_by(2);
+    for literal in literals.filter(|literal| literal.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')) {
+        let family = literal.split_once('-').map(|(family, _)| family);
+        if family.is_some_and(|family| families.contains(family)) && !NOT_KEYS.contains(&literal) {
+            assert!(texts.contains_key(literal), "there is no text {literal}");
+        }
+    }
+}
+
+/// Literals of the sources that begin like a key of the catalogue and are none.
+const NOT_KEYS: [&str; 2] = ["card-reader", "no-hand"];
+
+fn read_sources(folder: &Path, source: &mut String) {
+    for path in fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            read_sources(&path, source);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            // An escaped quote would put the reading of literals out of step.
+            source.push_str(&fs::read_to_string(&path).unwrap().replace("\\\"", ""));
+            source.push('\n');
+        }
+    }
+}
