@@ -3,6 +3,9 @@
 //! Reading is strict: an indefinite length, a length that runs past its surroundings, bytes left over and nesting
 //! deeper than [`MAX_DEPTH`] are errors, and no input makes it recurse or allocate beyond the input's size. Lengths
 //! longer than necessary are accepted, as cards write files of fixed layout with them; what is written here is DER.
+//!
+//! The library for this, `iso7816-tlv` 0.4, recurses as deep as its input says, reads an indefinite length as zero, drops
+//! what follows a mistake without a word, and writes a length of 127 in two bytes.
 
 use std::fmt;
 

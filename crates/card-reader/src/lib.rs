@@ -3,7 +3,7 @@
 //! A [`CardReader`] waits for a card and opens a [`CardConnection`]; a connection opens a [`CardTransaction`], and the
 //! borrow is the exclusivity: while a transaction lives, nobody else talks to that card.
 //!
-//! A backend implements the three traits and instantiates the [contract suite](contract) (feature `contract`). Callers
+//! A backend implements the three traits and instantiates the contract suite (module and feature `contract`). Callers
 //! use [`exchange`], which makes one command of any length and one whole answer out of what the line can carry.
 
 #[cfg(feature = "contract")]

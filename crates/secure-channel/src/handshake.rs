@@ -7,9 +7,9 @@ use crate::kdf::{self, constant};
 use crate::keys::{SessionDerivation, SessionKeys};
 use crate::level::Level;
 
-/// Protocol identifier of SCP03 in the answer to INITIALIZE UPDATE (Amendment D §7.1.1.6).
+/// Protocol identifier of SCP03 in the answer to INITIALIZE UPDATE (Amendment D, table 7-3).
 const SCP03: u8 = 0x03;
-/// Bits of "i" (Amendment D §5.1, table 5-1): S16 mode; the card's challenge is pseudo-random.
+/// Bits of "i" (Amendment D, table 5-1): S16 mode; the card's challenge is pseudo-random.
 const OPTION_S16: u8 = 0x01;
 const OPTION_PSEUDO_RANDOM: u8 = 0x10;
 

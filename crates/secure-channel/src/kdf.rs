@@ -84,7 +84,7 @@ pub fn session_keys(
 }
 
 /// The static keys of one card from a master key, by the card's diversification data. The layout is ours, specified in
-/// `docs/protocols/card-issuing.md` §8: [`derive`] with the constants [`constant::K_ENC`], [`constant::K_MAC`] and
+/// `docs/protocols/card-issuing.md` §8: [`derive()`] with the constants [`constant::K_ENC`], [`constant::K_MAC`] and
 /// [`constant::K_DEK`], and as context the key version (1 byte) and the diversification data (10 bytes).
 ///
 /// `key_length` is that of the card's keys in bytes: 16, 24 or 32. A master key should be no shorter.

@@ -1,4 +1,4 @@
-/// What a security level protects (Amendment D §7.1.2.3, table 7-6).
+/// What a security level protects (Amendment D, table 7-6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Level(u8);
 
@@ -8,7 +8,7 @@ const R_MAC: u8 = 0x10;
 const R_ENC: u8 = 0x20;
 /// Commands are enciphered. All levels carry a MAC on commands.
 const C_ENC: u8 = 0x02;
-/// Bits 6 and 7 of "i": the card can authenticate answers, and encipher them too (Amendment D §5.1, table 5-1).
+/// Bits 6 and 7 of "i": the card can authenticate answers, and encipher them too (Amendment D, table 5-1).
 const CAN_R_MAC: u8 = 0x20;
 const CAN_R_ENC: u8 = 0x40;
 

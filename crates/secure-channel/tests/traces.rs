@@ -5,6 +5,8 @@
 
 use apdu::{CommandApdu, ResponseApdu, StatusWord};
 use madoguchi_time::Recovery;
+use proptest::collection::vec;
+use proptest::prelude::*;
 use secure_channel::{ChannelError, Handshake, Negotiated, SecureChannel, SessionKeys, kdf};
 
 /// One channel, from INITIALIZE UPDATE to the last answer known.
@@ -386,5 +388,30 @@ fn printing_shows_no_key() {
         let text = format!("{key:?}");
         assert!(!printed.contains(text.trim_matches(['[', ']'])));
         assert!(!printed.to_lowercase().contains(&hex::encode(key)));
+    }
+}
+
+proptest! {
+    /// Noise never opens a channel, and never comes out of one as an answer that a card gave.
+    #[test]
+    fn noise_is_refused(mut negotiation in vec(any::<u8>(), 13..60), data in vec(any::<u8>(), 0..80), status: u16) {
+        negotiation[11] = 0x03;
+        for length in [8, 16] {
+            let (handshake, _) = Handshake::begin(0, vec![0; length]);
+            if let Ok(negotiated) = handshake.answered(&ResponseApdu::new(negotiation.as_slice(), StatusWord::OK)) {
+                prop_assert_eq!(negotiated.derivation(16).card_challenge.len(), length);
+                let keys = SessionKeys { enc: vec![1; 16], mac: vec![2; 16], rmac: vec![3; 16] };
+                let error = negotiated.authenticate(keys, 0x01).err();
+                prop_assert_eq!(error, Some(ChannelError::CardNotAuthentic));
+            }
+        }
+        let trace = &traces()[3];
+        let mut channel = trace.channel();
+        channel.wrap(&command(&trace.exchanges[0].plain_command)).expect("wraps");
+        let noise = ResponseApdu::new(data, StatusWord(status));
+        match channel.unwrap(&noise) {
+            Ok(refusal) => prop_assert!(refusal.data.is_empty() && !refusal.status.is_ok()),
+            Err(error) => prop_assert_eq!(error, ChannelError::AnswerNotAuthentic),
+        }
     }
 }
