@@ -8,7 +8,7 @@ use madoguchi_time::SystemClock;
 use sim_hsm::{Provision, SoftwareHsm};
 
 /// Key pairs take a moment to make, and the checks leave no traces in the module: one serves them all.
-static MODULE: LazyLock<Arc<SoftwareHsm>> = LazyLock::new(|| {
+pub(crate) static MODULE: LazyLock<Arc<SoftwareHsm>> = LazyLock::new(|| {
     let keys = required_keys().into_iter();
     let provision = keys.fold(Provision::empty("contract", [7; 32]), |all, (name, kind)| all.with_key(name, kind));
     Arc::new(SoftwareHsm::in_memory(&provision).unwrap().with_clock(SystemClock::shared()))

@@ -1,6 +1,6 @@
 //! A module's file written by hand, with keys whose results are known from elsewhere. Files of this format stay readable.
 
-use hsm::{Hsm, KeyName, SessionDerivation, SignatureAlgorithm};
+use hsm::{Hsm, KeyName, Sealed, SessionDerivation, SignatureAlgorithm, sealing};
 use sha2::{Digest, Sha256};
 use sim_hsm::SoftwareHsm;
 
@@ -89,4 +89,17 @@ fn card_keys_as_computed_by_openssl() {
         let keys = module.derive_session(&derivation, soon()).unwrap();
         assert_eq!([&keys.enc, &keys.mac, &keys.rmac].map(hex::encode), [enc, mac, rmac]);
     }
+}
+
+/// "plaintext", sealed under [`SECRET`] with the salt 40 … 4f and the nonce 60 … 6b. Computed in Python, with AES-256-GCM-SIV
+/// written after RFC 8452 and checked against its appendix C.2.
+const SEALED: &str =
+    "01404142434445464748494a4b4c4d4e4f606162636465666768696a6b1f9ce88b1335893ea9f1fde935408de73eaa4e80086ae5541b";
+
+/// Derivation, cipher and encoding are what the port's documentation says, and stay so for as long as there is version 1.
+#[test]
+fn a_record_sealed_elsewhere_opens() {
+    let sealed = Sealed::from_bytes(&hex::decode(SEALED).unwrap()).unwrap();
+    let opened = sealing::open(&module(), &KeyName::new("record"), "purpose", b"aad", &sealed, soon()).unwrap();
+    assert_eq!(*opened, b"plaintext");
 }
