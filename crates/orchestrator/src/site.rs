@@ -162,6 +162,20 @@ impl Trust {
     }
 }
 
+impl Trust {
+    /// Writes the certificates to `trust/`.
+    ///
+    /// # Errors
+    /// If one can't be written.
+    pub fn save(&self, state: &mut dyn StateFolder) -> Result<(), StateError> {
+        let issuer = |kind| self.issuers.get(&kind).map_or(&[][..], Vec::as_slice);
+        state.replace("trust/terminal-signing.der", &self.terminal_signing)?;
+        state.replace("trust/authority-signing.der", &self.authority_signing)?;
+        state.replace("trust/sign-ca.der", issuer(CertificateKind::Signature))?;
+        state.replace("trust/auth-ca.der", issuer(CertificateKind::Authentication))
+    }
+}
+
 /// The next request number of this window, 0–99999, durably counted: a number that was drawn is never drawn again that day.
 ///
 /// # Errors
