@@ -1,1 +1,13 @@
-//! End-to-end tests
+//! The stage of the end-to-end tests: one municipality, one authority, one card, and as many terminals as a test wants, all
+//! in one process and on one virtual clock. Real messages, real cryptography, a real store; keys come from a pool.
+//!
+//! * [`Stage`]: the world and its terminals.
+//! * [`line`], [`folder`]: the ports at which faults strike.
+//! * [`checks`]: the invariants I1–I8, each by its name.
+
+pub mod checks;
+pub mod folder;
+pub mod line;
+pub mod stage;
+
+pub use stage::{Stage, Start};

@@ -1,1 +1,4 @@
 //! The terminal composed with simulators
+
+pub mod people;
+pub mod world;

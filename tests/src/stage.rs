@@ -1,0 +1,461 @@
+//! The stage: a world in memory.
+
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use authority::{Authority, Config, in_memory};
+use biometric::{
+    CaptureEvent, EnrolError, EnrolledTemplates, PalmVerifier, SensorError, SensorIdentity, TemplateFormat,
+    Verification,
+};
+use card_reader::{CardConnection, CardError, CardReader};
+use hsm::{
+    Hsm, HsmError, HsmIdentity, KeyName, SessionDerivation, SessionKeys, SignatureAlgorithm,
+};
+use jiff::Timestamp;
+use jiff::civil::date;
+use jpki::{CertificateKind, IssuingProfile, Resident, Sex};
+use madoguchi_sim::people::{Persona, SimPeople};
+use madoguchi_sim::world::parts;
+use madoguchi_time::{Deadline, VirtualClock};
+use orchestrator::{
+    EnrolOrder, Plan, Ports, ProcedureError, ProcedureReport, Progress, Role, StateFolder, Terminal, Trust,
+};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{RngCore, SeedableRng};
+use resident_register::{RegisterError, ResidentRegister};
+use sim_card::{Card, CardProfile, KeyAlgorithm, PooledKeys, PrivateKey, SimReader, SimReaderControl};
+use sim_hsm::{Provision, SoftwareHsm};
+use zeroize::Zeroizing;
+
+use crate::folder::Disk;
+use crate::line::PostOffice;
+
+/// The seed of every stage: what differs between runs is the fault, and nothing else.
+const SEED: u64 = 1;
+/// The operator's 照合ID.
+pub const OPERATOR: &str = "0417";
+/// How many terminals stand on the stage.
+const TERMINALS: u64 = 2;
+/// When the play begins.
+const OPENING: &str = "2026-11-20T01:00:00Z";
+
+/// From where a test starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// A card without certificates.
+    Fresh,
+    /// A card whose certificates of both kinds were issued before.
+    Issued,
+}
+
+/// One municipality, one authority, one card, two terminals.
+pub struct Stage {
+    /// The clock of everything.
+    pub clock: Arc<VirtualClock>,
+    /// The authority.
+    pub authority: Arc<Authority>,
+    /// The line to it.
+    pub post: PostOffice,
+    /// The resident whose card it is.
+    pub resident: Resident,
+    /// What the people at the counter do.
+    pub persona: Persona,
+    /// Called with every piece of progress, at the moment when it is told.
+    pub watch: Arc<Mutex<dyn FnMut(&Progress) + Send>>,
+    places: Vec<Place>,
+    profile: IssuingProfile,
+    runs: u64,
+}
+
+/// Where one terminal stands.
+struct Place {
+    name: String,
+    hsm: Arc<dyn Hsm>,
+    disk: Disk,
+    trust: Trust,
+    control: SimReaderControl,
+}
+
+impl Stage {
+    /// A stage with everything in its place and the operator enrolled at both terminals.
+    ///
+    /// # Panics
+    /// If the stage can't be set.
+    #[must_use]
+    pub fn new(profile: &IssuingProfile, start: Start) -> Self {
+        let clock = VirtualClock::at(OPENING.parse().expect("a time"));
+        let card_profile = parts::card_profile(profile);
+        let masters = terminal_hsm(0, profile);
+        let hsms: Vec<Arc<dyn Hsm>> = (0..TERMINALS)
+            .map(|number| {
+                let own = terminal_hsm(number, profile);
+                Arc::new(Sharing { own, masters: masters.clone() }) as Arc<dyn Hsm>
+            })
+            .collect();
+        let registrations: Vec<_> = hsms
+            .iter()
+            .enumerate()
+            .map(|(number, hsm)| {
+                let mut registration = parts::registration(&**hsm, soon(&clock)).expect("keys");
+                registration.name = format!("SIM-TERMINAL-{}", number + 1);
+                registration.window = format!("1399900{}A", number + 1);
+                registration
+            })
+            .collect();
+        let config: Config = parts::authority_config(profile, "http://127.0.0.1:9/ocsp");
+        let (authority, credentials) =
+            in_memory(authority_hsm(profile), clock.clone(), &config, &registrations).expect("an authority");
+        let certificates = authority.certificates();
+        let authority = Arc::new(authority);
+        let resident = resident();
+        let personalisation =
+            parts::personalisation(SEED, 0, &resident, &card_profile, &masters, &certificates).expect("a card");
+        let nvm = personalisation.into_memory().expect("memory");
+        let card = Card::power_on(nvm, clock.clone(), PooledKeys::new(pool(card_profile.algorithm))).expect("a card");
+        let places: Vec<Place> = hsms
+            .into_iter()
+            .zip(&registrations)
+            .zip(&credentials)
+            .map(|((hsm, registration), credentials)| {
+                let control = SimReader::new("SIM-READER", clock.clone()).control();
+                let mut site = parts::site(profile, &card_profile, "127.0.0.1:9");
+                site.terminal.clone_from(&registration.name);
+                site.window.clone_from(&registration.window);
+                let disk = Disk::default();
+                let trust = parts::trust(&certificates, credentials);
+                let mut folder = disk.open();
+                site.save(&mut folder).expect("written");
+                trust.save(&mut folder).expect("written");
+                Place { name: registration.name.clone(), hsm, disk, trust, control }
+            })
+            .collect();
+        places[0].control.insert(card);
+        let post = PostOffice::new(authority.clone(), clock.clone());
+        let persona = Persona {
+            face_code: parts::check_number_b(SEED, &resident, 0),
+            pins: CertificateKind::BOTH
+                .map(|kind| (kind, parts::chosen_pin(SEED, &resident.number, kind)))
+                .to_vec(),
+            declines: false,
+        };
+        let watch = Arc::new(Mutex::new(|_: &Progress| {}));
+        let mut stage =
+            Self { clock, authority, post, resident, persona, watch, places, profile: profile.clone(), runs: 0 };
+        for number in 0..stage.places.len() {
+            let order = EnrolOrder { user_id: OPERATOR.into(), operator_id: "counter".into(), role: Role::Operator };
+            stage.start(number).and_then(|mut terminal| terminal.enrol_operator(order)).expect("enrolled");
+        }
+        if start == Start::Issued {
+            stage.run(0, Plan::issue(&CertificateKind::BOTH)).expect("issued");
+        }
+        stage
+    }
+
+    /// Starts the terminal at a place, with its operator not yet logged on.
+    ///
+    /// # Errors
+    /// As [`Terminal::start`].
+    pub fn start(&mut self, place: usize) -> Result<Terminal, ProcedureError> {
+        self.start_with(place, |reader| reader)
+    }
+
+    /// The same, with something between the terminal and its reader.
+    ///
+    /// # Errors
+    /// As [`Terminal::start`].
+    pub fn start_with(
+        &mut self,
+        place: usize,
+        wrap: impl FnOnce(Box<dyn CardReader>) -> Box<dyn CardReader>,
+    ) -> Result<Terminal, ProcedureError> {
+        self.runs += 1;
+        let random = ChaCha20Rng::from_seed(parts::draw(SEED, "randomness of a terminal", self.runs));
+        let watch = self.watch.clone();
+        let place = &self.places[place];
+        let ports = Ports {
+            clock: self.clock.clone(),
+            reader: wrap(Box::new(place.control.open("SIM-READER"))),
+            hsm: place.hsm.clone(),
+            verifier: Box::new(AnyPalm::new()),
+            register: Box::new(OneResident(self.resident.clone())),
+            line: Box::new(self.post.line(&place.name)),
+            people: Box::new(SimPeople::new(self.persona.clone())),
+            state: Box::new(place.disk.open()),
+            random: Box::new(random),
+        };
+        Terminal::start(
+            ports,
+            Box::new(move |progress| {
+                if let Ok(mut watch) = watch.lock() {
+                    (*watch)(progress);
+                }
+            }),
+        )
+    }
+
+    /// Starts a terminal, logs its operator on and runs a procedure.
+    ///
+    /// # Errors
+    /// Why it ended early.
+    pub fn run(&mut self, place: usize, plan: Plan) -> Result<ProcedureReport, ProcedureError> {
+        let number = self.resident.number.clone();
+        let mut terminal = self.start(place)?;
+        terminal.log_on(OPERATOR)?;
+        terminal.run(&number, plan)
+    }
+
+    /// The hand at the reader of a place.
+    #[must_use]
+    pub fn control(&self, place: usize) -> SimReaderControl {
+        self.places[place].control.clone()
+    }
+
+    /// The disk of the terminal at a place.
+    #[must_use]
+    pub fn disk(&self, place: usize) -> Disk {
+        self.places[place].disk.clone()
+    }
+
+    /// The HSM of the terminal at a place.
+    #[must_use]
+    pub fn hsm(&self, place: usize) -> Arc<dyn Hsm> {
+        self.places[place].hsm.clone()
+    }
+
+    /// What the terminal at a place trusts.
+    #[must_use]
+    pub fn trust(&self, place: usize) -> &Trust {
+        &self.places[place].trust
+    }
+
+    /// The profile of card and certificates.
+    #[must_use]
+    pub fn profile(&self) -> &IssuingProfile {
+        &self.profile
+    }
+
+    /// Carries the card to the reader of another place, wherever it is now.
+    pub fn carry_card(&self, to: usize) {
+        for place in &self.places {
+            if let Some(card) = place.control.remove() {
+                self.places[to].control.insert(card);
+                return;
+            }
+        }
+    }
+
+    /// How many terminals there are.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Lets time pass.
+    pub fn wait(&self, duration: Duration) {
+        self.clock.advance(duration);
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        madoguchi_time::Clock::wall(&*self.clock)
+    }
+}
+
+fn soon(clock: &VirtualClock) -> Deadline {
+    madoguchi_time::Clock::deadline_in(clock, Duration::from_secs(10))
+}
+
+/// A resident with a 旧氏, a 通称 and characters that certificates don't allow: whatever can be personal, is.
+fn resident() -> Resident {
+    Resident {
+        number: "100000000000017".into(),
+        name: "髙橋　花子".into(),
+        former_family_name: Some("渡辺".into()),
+        alias: Some("緑川　はな".into()),
+        address: "東京都みどり区架空町三丁目１４番１５－９２６号".into(),
+        birth: date(1986, 7, 9),
+        sex: Sex::Female,
+        stay_until: None,
+    }
+}
+
+// ---------------------------------------------------------------- keys, made once for all stages of a test program
+
+fn terminal_hsm(number: u64, profile: &IssuingProfile) -> Arc<SoftwareHsm> {
+    let provision: Provision = parts::terminal_provision(SEED + number, profile);
+    Arc::new(SoftwareHsm::in_memory(&provision).expect("an HSM"))
+}
+
+fn authority_hsm(profile: &IssuingProfile) -> Arc<SoftwareHsm> {
+    static RSA: OnceLock<Arc<SoftwareHsm>> = OnceLock::new();
+    static EC: OnceLock<Arc<SoftwareHsm>> = OnceLock::new();
+    let made = match profile.algorithm {
+        jpki::KeyAlgorithm::Rsa2048 => &RSA,
+        jpki::KeyAlgorithm::EcP384 => &EC,
+    };
+    made.get_or_init(|| {
+        Arc::new(SoftwareHsm::in_memory(&parts::authority_provision(SEED, profile)).expect("an HSM"))
+    })
+    .clone()
+}
+
+/// Real keys for simulated cards. A stage uses each once; the authority would notice a second time.
+fn pool(algorithm: KeyAlgorithm) -> Vec<PrivateKey> {
+    const KEYS: usize = 16;
+    static RSA: OnceLock<Vec<PrivateKey>> = OnceLock::new();
+    static EC: OnceLock<Vec<PrivateKey>> = OnceLock::new();
+    let made = match algorithm {
+        KeyAlgorithm::Rsa2048 => &RSA,
+        KeyAlgorithm::P384 => &EC,
+    };
+    made.get_or_init(|| {
+        let mut random = ChaCha20Rng::seed_from_u64(SEED);
+        (0..KEYS).map(|_| PrivateKey::generate(algorithm, &mut random)).collect()
+    })
+    .clone()
+}
+
+// ---------------------------------------------------------------- ports without a story of their own
+
+/// A terminal's own HSM, with the masters of the cards that all terminals of a municipality have.
+struct Sharing {
+    own: Arc<SoftwareHsm>,
+    masters: Arc<SoftwareHsm>,
+}
+
+impl Hsm for Sharing {
+    fn identity(&self) -> HsmIdentity {
+        self.own.identity()
+    }
+
+    fn keys(&self, deadline: Deadline) -> Result<Vec<KeyName>, HsmError> {
+        self.own.keys(deadline)
+    }
+
+    fn public_key(&self, key: &KeyName, deadline: Deadline) -> Result<Vec<u8>, HsmError> {
+        self.own.public_key(key, deadline)
+    }
+
+    fn sign(
+        &self,
+        key: &KeyName,
+        algorithm: SignatureAlgorithm,
+        message: &[u8],
+        deadline: Deadline,
+    ) -> Result<Vec<u8>, HsmError> {
+        self.own.sign(key, algorithm, message, deadline)
+    }
+
+    fn derive_session(&self, derivation: &SessionDerivation, deadline: Deadline) -> Result<SessionKeys, HsmError> {
+        self.masters.derive_session(derivation, deadline)
+    }
+
+    fn derive_record_key(
+        &self,
+        key: &KeyName,
+        context: &[u8],
+        deadline: Deadline,
+    ) -> Result<Zeroizing<[u8; 32]>, HsmError> {
+        self.own.derive_record_key(key, context, deadline)
+    }
+
+    fn mac(&self, key: &KeyName, message: &[u8], deadline: Deadline) -> Result<[u8; 32], HsmError> {
+        self.own.mac(key, message, deadline)
+    }
+}
+
+/// A palm reader for which every palm is the right one: these tests are about what comes after log-on.
+struct AnyPalm(SensorIdentity);
+
+impl AnyPalm {
+    fn new() -> Self {
+        Self(SensorIdentity {
+            manufacturer: "Madoguchi".into(),
+            model: "any palm".into(),
+            serial: "SIM-ANY".into(),
+            firmware: "1".into(),
+        })
+    }
+}
+
+impl PalmVerifier for AnyPalm {
+    fn identity(&self) -> &SensorIdentity {
+        &self.0
+    }
+
+    fn verify(
+        &mut self,
+        _enrolled: &EnrolledTemplates,
+        _deadline: Deadline,
+        _observer: &mut dyn FnMut(CaptureEvent),
+    ) -> Result<Verification, SensorError> {
+        Ok(Verification::Match)
+    }
+
+    fn enrol(
+        &mut self,
+        _deadline: Deadline,
+        _observer: &mut dyn FnMut(CaptureEvent),
+    ) -> Result<EnrolledTemplates, EnrolError> {
+        Ok(EnrolledTemplates::new(TemplateFormat::PALM_VEIN_1, Zeroizing::new(vec![0; 64])))
+    }
+}
+
+/// A register of one resident.
+struct OneResident(Resident);
+
+impl ResidentRegister for OneResident {
+    fn find(&mut self, number: &str) -> Result<Option<Resident>, RegisterError> {
+        Ok((self.0.number == number).then(|| self.0.clone()))
+    }
+
+    fn count(&mut self) -> Result<u64, RegisterError> {
+        Ok(1)
+    }
+}
+
+/// A reader behind which something happens whenever the terminal waits for a card again.
+pub struct Interlude<F> {
+    /// The reader itself.
+    pub reader: Box<dyn CardReader>,
+    /// What happens; it is told how often the terminal has waited before.
+    pub happens: F,
+    /// How often the terminal has waited.
+    pub waits: u32,
+}
+
+impl<F: FnMut(u32) + Send> CardReader for Interlude<F> {
+    fn name(&self) -> &str {
+        self.reader.name()
+    }
+
+    fn wait_for_card(&mut self, deadline: Deadline) -> Result<(), CardError> {
+        (self.happens)(self.waits);
+        self.waits += 1;
+        self.reader.wait_for_card(deadline)
+    }
+
+    fn connect(&mut self, deadline: Deadline) -> Result<Box<dyn CardConnection + '_>, CardError> {
+        self.reader.connect(deadline)
+    }
+}
+
+/// A state folder as the terminal sees it.
+#[must_use]
+pub fn folder(disk: &Disk) -> Box<dyn StateFolder> {
+    Box::new(disk.open())
+}
+
+/// The next number of a generator, for tests that draw cases.
+#[must_use]
+pub fn drawn(random: &mut ChaCha20Rng, below: u64) -> u64 {
+    random.next_u64() % below.max(1)
+}
+
+/// The profile of a card, for tests that name none.
+#[must_use]
+pub fn rsa() -> (IssuingProfile, CardProfile) {
+    (IssuingProfile::jpki_2016(), CardProfile::jpki_2016())
+}
