@@ -143,8 +143,12 @@ impl AuthorityLine for TlsLine {
                 *connection = Some(sender);
                 Ok(answer)
             }
-            // Whatever rustls makes of it, it was the HSM.
-            Err(error) => Err(key.take_failure().map_or(error, LineError::Hsm)),
+            Err(error) => {
+                // Whatever rustls makes of it, it was the HSM.
+                let error = key.take_failure().map_or(error, LineError::Hsm);
+                self.close();
+                Err(error)
+            }
         }
     }
 
