@@ -1,6 +1,6 @@
 //! What every backend of the HSM port must do. A backend instantiates the suite with one line in its tests:
 //!
-//! ```ignore
+//! ```text
 //! hsm::contract_suite!(provisioned_module);
 //! ```
 //!

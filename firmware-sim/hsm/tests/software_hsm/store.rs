@@ -88,6 +88,8 @@ fn damage_is_told() {
     SoftwareHsm::create(&path, &Provision::terminal([1; 32]).with_card_master(0x30, AesLength::Aes128)).unwrap();
     let good = fs::read(&path).unwrap();
     let open = |bytes: &[u8]| {
+        // A new file each time: for an overwritten one, some file systems wait for the disk.
+        fs::remove_file(&path).unwrap();
         fs::write(&path, bytes).unwrap();
         SoftwareHsm::open(&path)
     };
