@@ -9,4 +9,3 @@ mod power;
 mod reader;
 mod resident;
 mod terminal;
-mod vpcd_tmp;
