@@ -2,19 +2,28 @@
 
 use std::sync::Arc;
 
+use authority_link::message::{Failure, PkiBody, PkiMessage};
 use jiff::Timestamp;
 use jpki::CertificateKind;
+use rand_core::CryptoRngCore;
 use x509_cert::certificate::Certificate;
+use x509_cert::name::Name;
 
 use crate::crl;
 use crate::error::SetupError;
+use crate::exchange::{Incoming, Received, Refusal};
 use crate::ocsp;
 use crate::profile::Names;
 use crate::setup::{Config, Credentials};
 use crate::signer::{Keys, SignError};
 use crate::store::{
-    Applied, Change, Decision, Issue, Revocation, RevocationReason, Sequence, State, Store, StoreError,
+    Applied, Change, Decision, Issue, Revocation, RevocationReason, Sequence, State, Store, StoreError, TerminalId,
+    Witness,
 };
+use crate::witness::{self, Verdict};
+
+/// How often a request is read again because the store changed meanwhile.
+const MAX_CONFLICTS: usize = 4;
 
 /// The counterpart of the terminals: issues, confirms, revokes, and says what is valid.
 ///
@@ -56,6 +65,108 @@ impl Authority {
 
     pub(crate) fn credentials(&self) -> &Credentials {
         &self.credentials
+    }
+
+    /// Answers one CMP message. `peer` is the terminal at the other end of the TLS line, if there is one. Whatever the request holds,
+    /// a CMP message comes back: an answer, or an error.
+    pub fn handle(
+        &self,
+        request: &[u8],
+        peer: Option<&TerminalId>,
+        now: Timestamp,
+        rng: &mut dyn CryptoRngCore,
+    ) -> Vec<u8> {
+        // A conflict means that somebody else changed the store between reading and writing: read again.
+        for _ in 0..MAX_CONFLICTS {
+            match self.attempt(request, peer, now, rng) {
+                Outcome::Answer(response) => return response,
+                Outcome::Conflict => {}
+            }
+        }
+        self.refuse(None, Refusal::new(Failure::SystemUnavail, "the authority is busy"), now, rng)
+    }
+
+    fn attempt(
+        &self,
+        request: &[u8],
+        peer: Option<&TerminalId>,
+        now: Timestamp,
+        rng: &mut dyn CryptoRngCore,
+    ) -> Outcome {
+        let message = match PkiMessage::from_bytes(request) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::info!(%error, "not a message");
+                let refusal = Refusal::new(Failure::BadDataFormat, error.to_string());
+                return Outcome::Answer(self.refuse(None, refusal, now, rng));
+            }
+        };
+        let header = message.header.clone();
+        let body = message.body.name();
+        let answered = self.receive(request, message, peer, now).and_then(|received| match received {
+            Received::Repeated(answer) => {
+                tracing::info!(body, terminal = %answer.terminal, "repeated");
+                Ok(Outcome::Answer(answer.response))
+            }
+            Received::New(incoming) => {
+                tracing::info!(body, terminal = %incoming.terminal.id, transaction = %incoming.transaction, "new");
+                self.dispatch(&incoming, now, rng)
+            }
+        });
+        answered.unwrap_or_else(|refusal| {
+            tracing::info!(body, %refusal, "refused");
+            Outcome::Answer(self.refuse(Some(&header), refusal, now, rng))
+        })
+    }
+
+    fn dispatch(&self, incoming: &Incoming, now: Timestamp, rng: &mut dyn CryptoRngCore) -> Result<Outcome, Refusal> {
+        let witness = self.witness(incoming, now)?;
+        match &incoming.body {
+            PkiBody::Ir(messages) => self.issue(incoming, messages, witness, now, rng),
+            PkiBody::CertConf(statuses) => self.confirm(incoming, statuses, witness, now, rng),
+            PkiBody::Rr(details) => self.revoke(incoming, details, witness, now, rng),
+            PkiBody::Genm(infos) => self.tell(incoming, infos, witness, now, rng),
+            other => Err(Refusal::new(Failure::BadRequest, format!("{} is not spoken here", other.name()))),
+        }
+    }
+
+    /// The checkpoint to be remembered, if the log has grown. A log that went back is an alarm, and nothing but the question for the
+    /// witnessed checkpoint is answered to it.
+    fn witness(&self, incoming: &Incoming, now: Timestamp) -> Result<Option<Witness>, Refusal> {
+        let Some(log_key) = &incoming.terminal.log_key else { return Ok(None) };
+        let checkpoint = authority_link::state::checkpoint_of(&incoming.header)
+            .map_err(|_| Refusal::new(Failure::BadDataFormat, "the checkpoint can't be read"))?;
+        let witnessed = self.store.witness(&incoming.terminal.id)?;
+        let (checkpoint, witnessed) = (checkpoint.as_deref(), witnessed.as_ref());
+        match witness::judge(&incoming.terminal, log_key, checkpoint, witnessed, incoming.made_at, now)? {
+            Verdict::Newer(witness) => Ok(Some(witness)),
+            Verdict::Nothing => Ok(None),
+            Verdict::Alarm(alarm) => {
+                tracing::warn!(terminal = %alarm.terminal, kind = ?alarm.kind, "log alarm");
+                let refusal = Refusal::log_alarm(alarm.kind, alarm.witnessed_size, alarm.offered_size);
+                self.store.apply(&Change { alarm: Some(alarm), ..Change::default() })?;
+                let asks_for_it = matches!(&incoming.body, PkiBody::Genm(infos)
+                    if infos.iter().all(|info| info.info_type == authority_link::state::WITNESSED_CHECKPOINT));
+                if asks_for_it { Ok(None) } else { Err(refusal) }
+            }
+        }
+    }
+
+    /// Makes a change and hands out the answer that it records.
+    pub(crate) fn settle(&self, change: Change) -> Result<Outcome, Refusal> {
+        match self.store.apply(&change)? {
+            Applied::Done => Ok(Outcome::Answer(change.answer.map(|answer| answer.response).unwrap_or_default())),
+            Applied::Conflict => Ok(Outcome::Conflict),
+        }
+    }
+
+    /// The kind of certificate that the authority of this name issues.
+    pub(crate) fn kind_of_issuer(&self, name: &Name) -> Result<CertificateKind, Refusal> {
+        let authorities = self.credentials.authorities.iter();
+        let found = authorities.map(|(authority, _)| authority).find(|authority| authority.name() == name);
+        found
+            .map(|authority| authority.kind)
+            .ok_or_else(|| Refusal::new(Failure::WrongAuthority, "no authority of this name is here"))
     }
 
     /// Answers an OCSP request (RFC 6960). Whatever the request holds, an OCSPResponse comes back.
@@ -107,6 +218,14 @@ impl Authority {
         });
         failed.map_or(Ok(expired), Err)
     }
+}
+
+/// What came of one attempt at a request.
+pub(crate) enum Outcome {
+    /// This is the answer.
+    Answer(Vec<u8>),
+    /// The store has changed meanwhile.
+    Conflict,
 }
 
 /// Why there is no CRL.

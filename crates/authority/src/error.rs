@@ -87,7 +87,10 @@ pub enum RegistrationFault {
     /// 5 digits.
     #[error("the municipality's code is not 5 digits, or one of its names is empty")]
     Municipality,
-    /// Messages and line are protected by ECDSA P-256.
+    /// Only a test peer has no log.
+    #[error("the log key is missing")]
+    NoLog,
+    /// Messages, line and log are protected by ECDSA P-256.
     #[error("a key is not ECDSA P-256")]
     Key,
 }

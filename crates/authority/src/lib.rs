@@ -5,13 +5,18 @@
 mod authority;
 mod certificate;
 mod crl;
+mod deciding;
 mod error;
+mod exchange;
+mod issuing;
 mod keys;
 mod ocsp;
 mod profile;
 mod setup;
 mod signer;
 pub mod store;
+mod telling;
+mod witness;
 
 pub use authority::{Authority, CrlError};
 pub use error::{RegistrationFault, SetupError};

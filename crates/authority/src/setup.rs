@@ -129,6 +129,8 @@ pub struct TerminalRegistration {
     pub signing_key: Vec<u8>,
     /// SubjectPublicKeyInfo (DER, ECDSA P-256) of its end of the TLS line.
     pub tls_key: Vec<u8>,
+    /// SubjectPublicKeyInfo (DER, ECDSA P-256) that signs the checkpoints of its log; none for a test peer, which has no log.
+    pub log_key: Option<Vec<u8>>,
     /// A foreign CMP implementation under test; see `docs/protocols/authority.md`.
     pub test_peer: bool,
 }
@@ -171,8 +173,9 @@ pub(crate) struct Credentials {
     pub(crate) tls_signer: Signer,
 }
 
-/// Lifetime of the authorities' own certificates.
-const AUTHORITY_LIFETIME_YEARS: i32 = 10;
+/// How long an authority issues under one certificate, which then must outlive what it has issued: 4 and 6 years make the 10 years of
+/// JPKI's roots.
+const ISSUING_YEARS: i32 = 4;
 
 const CONFIG: &str = "authority.toml";
 const STORE: &str = "store.sqlite";
@@ -296,7 +299,7 @@ fn register(
             id.as_str(),
             &SubjectPublicKeyInfoOwned::from_der(key)?,
             serial,
-            lifetime(now),
+            lifetime(authority.config(), now),
         )?;
         Ok::<_, SetupError>(certificate.to_der()?)
     };
@@ -310,6 +313,7 @@ fn register(
         signing_certificate: signing_certificate.clone(),
         tls_key: Sha256::digest(&registration.tls_key).into(),
         tls_certificate: tls_certificate.clone(),
+        log_key: registration.log_key.clone(),
         test_peer: registration.test_peer,
         authorised: true,
     })?;
@@ -328,7 +332,10 @@ fn check(registration: &TerminalRegistration) -> Result<TerminalId, Registration
     if window.len() != 9 || !symbols || !window.starts_with(&municipality.code) {
         return Err(RegistrationFault::Window);
     }
-    for key in [&registration.signing_key, &registration.tls_key] {
+    if registration.log_key.is_none() && !registration.test_peer {
+        return Err(RegistrationFault::NoLog);
+    }
+    for key in [&registration.signing_key, &registration.tls_key].into_iter().chain(&registration.log_key) {
         p256::PublicKey::from_public_key_der(key).map_err(|_| RegistrationFault::Key)?;
     }
     TerminalId::new(&registration.name).ok_or(RegistrationFault::Name)
@@ -413,7 +420,7 @@ fn own_certificates(
 ) -> Result<Vec<(&'static str, Certificate)>, SetupError> {
     let signers = Signers::find(keys, config)?;
     let names = Names(config.certificates.clone());
-    let period = lifetime(now);
+    let period = lifetime(config, now);
     let mut certificates = Vec::with_capacity(7);
     for (index, kind) in CertificateKind::BOTH.into_iter().enumerate() {
         let signer = signers.ca[index].clone();
@@ -440,9 +447,10 @@ fn own_certificates(
     Ok(certificates)
 }
 
-/// From now to the end of the day before the same day (Japanese time) ten years on, as the roots of JPKI have it.
-fn lifetime(now: Timestamp) -> Validity {
-    let last_day = validity::japanese_day(now).saturating_add(AUTHORITY_LIFETIME_YEARS.years()).saturating_sub(1.day());
+/// From now to the end of a day before the same day (Japanese time) some years on, as the roots of JPKI have it.
+fn lifetime(config: &Config, now: Timestamp) -> Validity {
+    let years = ISSUING_YEARS + i32::from(config.issuing.validity.birthdays_at_renewal);
+    let last_day = validity::japanese_day(now).saturating_add(years.years()).saturating_sub(1.day());
     Validity { not_before: now, not_after: validity::end_of_day(last_day).unwrap_or(Timestamp::MAX) }
 }
 

@@ -257,6 +257,8 @@ pub struct Issue {
     pub terminal: TerminalId,
     /// Code of the municipality whose CRL lists it.
     pub municipality: String,
+    /// senderNonce of the message that brought it.
+    pub nonce: [u8; 16],
     /// When it was issued.
     pub issued_at: Timestamp,
     /// notAfter.
@@ -348,6 +350,8 @@ pub struct Unsettled {
     pub sha256: Digest,
     /// Serial of its predecessor.
     pub predecessor: u64,
+    /// Code of the municipality for whose resident it was issued.
+    pub municipality: String,
     /// The terminal that asked for it.
     pub terminal: TerminalId,
     /// When it was confirmed.
@@ -398,6 +402,8 @@ pub struct Terminal {
     pub tls_key: Digest,
     /// The certificate of that key, DER.
     pub tls_certificate: Vec<u8>,
+    /// SubjectPublicKeyInfo of the key that signs the checkpoints of its log, DER. Only a test peer has none.
+    pub log_key: Option<Vec<u8>>,
     /// A foreign implementation under test, which can't send all that a terminal sends. Only a simulated authority has such.
     pub test_peer: bool,
     /// May it still ask for anything?
@@ -409,10 +415,12 @@ pub struct Terminal {
 pub struct Witness {
     /// Whose log.
     pub terminal: TerminalId,
+    /// Name of the log.
+    pub origin: String,
     /// Entries in the log.
     pub size: u64,
-    /// Identifies the key that signed it.
-    pub key: Digest,
+    /// Root of the tree over them.
+    pub root: Digest,
     /// The checkpoint as it came.
     pub checkpoint: String,
     /// messageTime of the message that brought it.
@@ -439,9 +447,9 @@ pub struct Alarm {
 pub enum AlarmKind {
     /// The log is shorter than it was: cut off, or an older copy of the folder put back.
     RolledBack,
-    /// The log is as long as it was and says something else.
+    /// Another log, or one that is as long as it was and says something else.
     Forked,
-    /// The checkpoint is signed by another key.
+    /// The checkpoint is not signed by the log key of the registration.
     KeyReplaced,
 }
 

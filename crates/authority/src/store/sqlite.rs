@@ -32,6 +32,7 @@ CREATE TABLE issue (
     predecessor   INTEGER,
     terminal      TEXT NOT NULL,
     municipality  TEXT NOT NULL,
+    nonce         BLOB NOT NULL,
     issued_at     INTEGER NOT NULL,
     not_after     INTEGER NOT NULL,
     confirmed_at  INTEGER,
@@ -62,13 +63,15 @@ CREATE TABLE terminal (
     signing_certificate  BLOB NOT NULL,
     tls_key              BLOB NOT NULL UNIQUE,
     tls_certificate      BLOB NOT NULL,
+    log_key              BLOB,
     test_peer            INTEGER NOT NULL,
     authorised           INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE witness (
     terminal      TEXT NOT NULL PRIMARY KEY,
+    origin        TEXT NOT NULL,
     size          INTEGER NOT NULL,
-    key           BLOB NOT NULL,
+    root          BLOB NOT NULL,
     checkpoint    TEXT NOT NULL,
     message_time  INTEGER NOT NULL
 ) STRICT;
@@ -83,7 +86,7 @@ CREATE TABLE alarm (
 ";
 
 const ISSUE_COLUMNS: &str = "txid, kind, serial, certificate, sha256, public_key, state, predecessor, terminal, municipality, \
-                             issued_at, not_after, confirmed_at, revoked_at, reason";
+                             nonce, issued_at, not_after, confirmed_at, revoked_at, reason";
 
 /// The store in one SQLite file, in write-ahead mode, with every commit synchronised to the disk.
 pub struct SqliteStore(Mutex<Connection>);
@@ -228,7 +231,7 @@ impl Store for SqliteStore {
     fn unsettled(&self, now: Timestamp) -> Result<Vec<Unsettled>, StoreError> {
         let connection = self.connection();
         let mut statement = connection.prepare_cached(
-            "SELECT n.kind, n.serial, n.sha256, p.serial, n.terminal, n.confirmed_at FROM issue n
+            "SELECT n.kind, n.serial, n.sha256, p.serial, n.municipality, n.terminal, n.confirmed_at FROM issue n
              JOIN issue p ON p.kind = n.kind AND p.serial = n.predecessor
              WHERE n.predecessor IS NOT NULL AND n.state = 1 AND p.state = 1 AND p.not_after >= ?1 AND n.not_after >= ?1
              ORDER BY n.confirmed_at, n.kind, n.serial",
@@ -239,8 +242,9 @@ impl Store for SqliteStore {
                 serial: row.get(1)?,
                 sha256: row.get(2)?,
                 predecessor: row.get(3)?,
-                terminal: TerminalId(row.get(4)?),
-                confirmed_at: timestamp(row, 5)?,
+                municipality: row.get(4)?,
+                terminal: TerminalId(row.get(5)?),
+                confirmed_at: timestamp(row, 6)?,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -266,9 +270,10 @@ impl Store for SqliteStore {
     fn register_terminal(&self, terminal: &Terminal) -> Result<(), StoreError> {
         let municipality = &terminal.municipality;
         let inserted = self.connection().execute(
-            "INSERT INTO terminal VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+            "INSERT INTO terminal VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
              ON CONFLICT (id) DO UPDATE SET window = ?2, code = ?3, prefecture = ?4, city = ?5, signing_key = ?6,
-             signing_certificate = ?7, tls_key = ?8, tls_certificate = ?9, test_peer = ?10, authorised = ?11",
+             signing_certificate = ?7, tls_key = ?8, tls_certificate = ?9, log_key = ?10, test_peer = ?11,
+             authorised = ?12",
             params![
                 terminal.id.as_str(),
                 terminal.window,
@@ -279,6 +284,7 @@ impl Store for SqliteStore {
                 terminal.signing_certificate,
                 terminal.tls_key,
                 terminal.tls_certificate,
+                terminal.log_key,
                 terminal.test_peer,
                 terminal.authorised,
             ],
@@ -316,15 +322,17 @@ impl Store for SqliteStore {
 
     fn witness(&self, terminal: &TerminalId) -> Result<Option<Witness>, StoreError> {
         let connection = self.connection();
-        let mut statement = connection
-            .prepare_cached("SELECT terminal, size, key, checkpoint, message_time FROM witness WHERE terminal = ?1")?;
+        let mut statement = connection.prepare_cached(
+            "SELECT terminal, origin, size, root, checkpoint, message_time FROM witness WHERE terminal = ?1",
+        )?;
         let witness = statement.query_row([terminal.as_str()], |row| {
             Ok(Witness {
                 terminal: TerminalId(row.get(0)?),
-                size: row.get(1)?,
-                key: row.get(2)?,
-                checkpoint: row.get(3)?,
-                message_time: timestamp(row, 4)?,
+                origin: row.get(1)?,
+                size: row.get(2)?,
+                root: row.get(3)?,
+                checkpoint: row.get(4)?,
+                message_time: timestamp(row, 5)?,
             })
         });
         Ok(witness.optional()?)
@@ -380,13 +388,16 @@ fn apply(transaction: &Transaction<'_>, change: &Change) -> rusqlite::Result<App
         ])?;
     }
     if let Some(witness) = &change.witness {
-        transaction.prepare_cached("INSERT OR REPLACE INTO witness VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
-            witness.terminal.as_str(),
-            witness.size,
-            witness.key,
-            witness.checkpoint,
-            witness.message_time.as_second(),
-        ])?;
+        transaction.prepare_cached("INSERT OR REPLACE INTO witness VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(
+            params![
+                witness.terminal.as_str(),
+                witness.origin,
+                witness.size,
+                witness.root,
+                witness.checkpoint,
+                witness.message_time.as_second(),
+            ],
+        )?;
     }
     if let Some(alarm) = &change.alarm {
         transaction.prepare_cached("INSERT INTO alarm VALUES (NULL, ?1, ?2, ?3, ?4, ?5)")?.execute(params![
@@ -402,7 +413,7 @@ fn apply(transaction: &Transaction<'_>, change: &Change) -> rusqlite::Result<App
 
 fn insert_issue(transaction: &Transaction<'_>, issue: &Issue) -> rusqlite::Result<()> {
     let mut statement = transaction.prepare_cached(
-        "INSERT INTO issue VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+        "INSERT INTO issue VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     )?;
     statement.execute(params![
         issue.transaction,
@@ -415,6 +426,7 @@ fn insert_issue(transaction: &Transaction<'_>, issue: &Issue) -> rusqlite::Resul
         issue.predecessor,
         issue.terminal.as_str(),
         issue.municipality,
+        issue.nonce,
         issue.issued_at.as_second(),
         issue.not_after.as_second(),
         issue.confirmed_at.map(Timestamp::as_second),
@@ -446,8 +458,8 @@ fn decide(transaction: &Transaction<'_>, decision: &Decision) -> rusqlite::Resul
 }
 
 fn issue_of(row: &Row<'_>) -> rusqlite::Result<Issue> {
-    let revocation = match row.get::<_, Option<i64>>(13)? {
-        Some(_) => Some(Revocation { at: timestamp(row, 13)?, reason: reason_of(row, 14)? }),
+    let revocation = match row.get::<_, Option<i64>>(14)? {
+        Some(_) => Some(Revocation { at: timestamp(row, 14)?, reason: reason_of(row, 15)? }),
         None => None,
     };
     Ok(Issue {
@@ -461,9 +473,10 @@ fn issue_of(row: &Row<'_>) -> rusqlite::Result<Issue> {
         predecessor: row.get(7)?,
         terminal: TerminalId(row.get(8)?),
         municipality: row.get(9)?,
-        issued_at: timestamp(row, 10)?,
-        not_after: timestamp(row, 11)?,
-        confirmed_at: row.get::<_, Option<i64>>(12)?.map(|_| timestamp(row, 12)).transpose()?,
+        nonce: row.get(10)?,
+        issued_at: timestamp(row, 11)?,
+        not_after: timestamp(row, 12)?,
+        confirmed_at: row.get::<_, Option<i64>>(13)?.map(|_| timestamp(row, 13)).transpose()?,
         revocation,
     })
 }
@@ -477,8 +490,9 @@ fn terminal_of(row: &Row<'_>) -> rusqlite::Result<Terminal> {
         signing_certificate: row.get(6)?,
         tls_key: row.get(7)?,
         tls_certificate: row.get(8)?,
-        test_peer: row.get(9)?,
-        authorised: row.get(10)?,
+        log_key: row.get(9)?,
+        test_peer: row.get(10)?,
+        authorised: row.get(11)?,
     })
 }
 
