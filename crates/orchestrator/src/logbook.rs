@@ -156,26 +156,7 @@ impl LogBook {
         state: &dyn StateFolder,
         witnessed: Option<&str>,
     ) -> Result<LogVerdict, ProcedureError> {
-        let lines = state.read(ENTRIES)?;
-        let lines = lines.as_deref().map_or(&[][..], Vec::as_slice);
-        let own = own_checkpoint(state, &self.key)?;
-        let witness = witnessed.map(|text| certified(text, &self.key)).transpose()?;
-        Ok(match audit_log::verify(lines, own.as_ref(), witness.as_ref()) {
-            Ok(report) => LogVerdict {
-                entries: report.entries,
-                verified: true,
-                witnessed: report.witnessed,
-                fault: None,
-                code: None,
-            },
-            Err(fault) => LogVerdict {
-                entries: self.log.size(),
-                verified: false,
-                witnessed: None,
-                code: Some(fault_code(&fault)),
-                fault: Some(fault.to_string()),
-            },
-        })
+        verify(state, &self.key, witnessed)
     }
 
     /// The line is durable before the tree has it.
@@ -201,6 +182,39 @@ pub fn entries(state: &dyn StateFolder) -> Result<Vec<audit_log::Entry>, Procedu
             audit_log::Entry::from_line(line).map_err(|source| LogFault::Malformed { index, source }.into())
         })
         .collect()
+}
+
+/// Verifies the log as it is on disk, against its checkpoint and what the witness has. `key` is the log's, as the HSM has it
+/// or as an auditor kept it.
+///
+/// # Errors
+/// If the files can't be read; what is wrong with the log is in the verdict.
+pub fn verify(
+    state: &dyn StateFolder,
+    key: &LogKey,
+    witnessed: Option<&str>,
+) -> Result<LogVerdict, ProcedureError> {
+    let lines = state.read(ENTRIES)?;
+    let lines = lines.as_deref().map_or(&[][..], Vec::as_slice);
+    let own = own_checkpoint(state, key)?;
+    let witness = witnessed.map(|text| certified(text, key)).transpose()?;
+    Ok(match audit_log::verify(lines, own.as_ref(), witness.as_ref()) {
+        Ok(report) => LogVerdict {
+            entries: report.entries,
+            verified: true,
+            witnessed: report.witnessed,
+            fault: None,
+            code: None,
+        },
+        Err(fault) => LogVerdict {
+            // Whole lines: of a damaged log, nobody knows how many entries it has.
+            entries: lines.iter().filter(|byte| **byte == b'\n').count() as u64,
+            verified: false,
+            witnessed: None,
+            code: Some(fault_code(&fault)),
+            fault: Some(fault.to_string()),
+        },
+    })
 }
 
 /// What an entry is about.
