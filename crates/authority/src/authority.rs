@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use authority_link::message::{Failure, PkiBody, PkiMessage};
+use der::Encode;
 use jiff::Timestamp;
 use jpki::CertificateKind;
 use rand_core::CryptoRngCore;
@@ -14,7 +15,7 @@ use crate::error::SetupError;
 use crate::exchange::{Incoming, Received, Refusal};
 use crate::ocsp;
 use crate::profile::Names;
-use crate::setup::{Config, Credentials};
+use crate::setup::{AuthorityCertificates, Config, Credentials};
 use crate::signer::{Keys, SignError};
 use crate::store::{
     Applied, Change, Decision, Issue, Revocation, RevocationReason, Sequence, State, Store, StoreError, TerminalId,
@@ -57,6 +58,21 @@ impl Authority {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Its own certificates.
+    ///
+    /// # Errors
+    /// Never in practice: what was read can be written.
+    pub fn certificates(&self) -> der::Result<AuthorityCertificates> {
+        let Credentials { infrastructure, cmp, tls, .. } = &self.credentials;
+        Ok(AuthorityCertificates {
+            signature_ca: self.credentials.authority(CertificateKind::Signature).certificate.to_der()?,
+            authentication_ca: self.credentials.authority(CertificateKind::Authentication).certificate.to_der()?,
+            infrastructure_ca: infrastructure.to_der()?,
+            cmp: cmp.to_der()?,
+            tls: tls.to_der()?,
+        })
     }
 
     pub(crate) fn names(&self) -> &Names {

@@ -1,0 +1,286 @@
+//! An authority in memory, terminals with their HSMs, cards' keys.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use audit_log::{LogKey, SignedCheckpoint, TreeHash};
+use authority::{
+    Authority, AuthorityCertificates, Config, TerminalRegistration, in_memory, required_keys, store::TerminalId,
+};
+use authority_link::message::PkiMessage;
+use authority_link::{
+    Answer, CertificationRequest, IssueState, IssuerAndSerial, Request, Sent, Terminal, TransactionId, open_answer,
+};
+use der::Decode;
+use hsm::{Hsm, KeyName, SignatureAlgorithm};
+use jiff::Timestamp;
+use jpki::{Application, CertificateKind, CertificateText, IssuingProfile, Municipality, Sex};
+use madoguchi_time::{Clock, VirtualClock};
+use p384::ecdsa::signature::Signer;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+use sim_hsm::{Provision, SoftwareHsm};
+use spki::EncodePublicKey;
+use x509_cert::Certificate;
+
+/// The day on which the tests happen: 10:00 in Japan.
+pub(crate) fn today() -> Timestamp {
+    "2027-04-01T01:00:00Z".parse().unwrap()
+}
+
+pub(crate) fn municipality() -> Municipality {
+    Municipality { code: "13221".to_owned(), prefecture: "Tokyo-to".to_owned(), city: "Kiyose-shi".to_owned() }
+}
+
+pub(crate) fn application() -> Application {
+    let text = |text: &str, substituted: &str| CertificateText { text: text.into(), substituted: substituted.into() };
+    Application {
+        name: text("山崎　花子", "01000"),
+        alias: Some(text("山田　花子", "00000")),
+        address: text("東京都架空市本町１－２－３", "0000000000000"),
+        birth: "1980-02-17".parse().unwrap(),
+        sex: Sex::Female,
+        applied_on: "2027-04-01".parse().unwrap(),
+    }
+}
+
+/// The next generation: its keys are made in no time.
+pub(crate) fn next_generation() -> Config {
+    Config { issuing: IssuingProfile::jpki_next(), ..Config::default() }
+}
+
+pub(crate) fn authority_hsm(config: &Config) -> SoftwareHsm {
+    let keys = required_keys(&config.issuing).into_iter();
+    let empty = Provision::empty("authority", [1; 32]);
+    SoftwareHsm::in_memory(&keys.fold(empty, |provision, (name, kind)| provision.with_key(name, kind))).unwrap()
+}
+
+/// A key as a card makes one.
+#[derive(Clone)]
+pub(crate) struct CardKey(p384::ecdsa::SigningKey);
+
+impl CardKey {
+    pub(crate) fn spki(&self) -> Vec<u8> {
+        self.0.verifying_key().to_public_key_der().unwrap().into_vec()
+    }
+
+    pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
+        let signature: p384::ecdsa::DerSignature = self.0.sign(message);
+        signature.as_bytes().to_vec()
+    }
+}
+
+/// One terminal: its HSM, its name on the line, its log.
+pub(crate) struct Counter {
+    pub(crate) id: TerminalId,
+    pub(crate) window: String,
+    pub(crate) hsm: Arc<SoftwareHsm>,
+    pub(crate) terminal: Terminal,
+    log_key: LogKey,
+    /// Entries in its log.
+    pub(crate) entries: AtomicU64,
+}
+
+impl Counter {
+    fn provision(number: u8) -> (Arc<SoftwareHsm>, TerminalRegistration) {
+        let hsm = Arc::new(SoftwareHsm::in_memory(&Provision::terminal([100 + number; 32])).unwrap());
+        let public = |label| hsm.public_key(&KeyName::new(label), soon()).unwrap();
+        let registration = TerminalRegistration {
+            name: format!("terminal-{number}"),
+            window: format!("13221{number:03}A"),
+            municipality: municipality(),
+            signing_key: public(KeyName::TERMINAL_SIGNING),
+            tls_key: public(KeyName::TERMINAL_TLS),
+            log_key: Some(public(KeyName::LOG_SIGNING)),
+            test_peer: false,
+        };
+        (hsm, registration)
+    }
+
+    fn sign(&self, label: &str, message: &[u8]) -> Vec<u8> {
+        self.hsm.sign(&KeyName::new(label), SignatureAlgorithm::EcdsaP256Sha256, message, soon()).unwrap()
+    }
+
+    /// The checkpoint of this log with so many entries.
+    pub(crate) fn checkpoint(&self, entries: u64) -> String {
+        let mut root = [0x42; 32];
+        root[..8].copy_from_slice(&entries.to_be_bytes());
+        let sign = |text: &[u8]| Ok::<_, ()>(self.sign(KeyName::LOG_SIGNING, text));
+        SignedCheckpoint::sign(entries, TreeHash(root), &self.log_key, sign).unwrap().to_string()
+    }
+
+    pub(crate) fn request_name(&self, number: u32) -> String {
+        format!("20270401095900{number:05}{}", self.window)
+    }
+
+    /// The message, protected by this terminal.
+    pub(crate) fn protect(&self, request: Request, transaction: TransactionId, nonce: [u8; 16], at: Timestamp) -> Sent {
+        let checkpoint = self.checkpoint(self.entries.fetch_add(1, Ordering::SeqCst));
+        self.protect_with(request, transaction, nonce, at, &checkpoint)
+    }
+
+    pub(crate) fn protect_with(
+        &self,
+        request: Request,
+        transaction: TransactionId,
+        nonce: [u8; 16],
+        at: Timestamp,
+        checkpoint: &str,
+    ) -> Sent {
+        let outgoing = self.terminal.address(request, transaction, nonce, at, checkpoint).unwrap();
+        let signature = self.sign(KeyName::TERMINAL_SIGNING, outgoing.to_be_protected());
+        outgoing.protect(&signature).unwrap()
+    }
+
+    /// Protects a message that was changed by hand.
+    pub(crate) fn protect_again(&self, message: &mut PkiMessage) -> Vec<u8> {
+        let signature = self.sign(KeyName::TERMINAL_SIGNING, &message.protected_part().unwrap());
+        message.protection = Some(der::asn1::BitString::from_bytes(&signature).unwrap());
+        message.to_bytes().unwrap().to_vec()
+    }
+}
+
+pub(crate) fn soon() -> madoguchi_time::Deadline {
+    madoguchi_time::SystemClock::shared().deadline_in(Duration::from_secs(30))
+}
+
+pub(crate) struct World {
+    pub(crate) authority: Authority,
+    pub(crate) certificates: AuthorityCertificates,
+    pub(crate) clock: Arc<VirtualClock>,
+    pub(crate) counters: Vec<Counter>,
+    rng: Mutex<ChaCha20Rng>,
+}
+
+impl World {
+    /// An authority with two terminals of one municipality.
+    pub(crate) fn new(config: &Config) -> Self {
+        let clock = VirtualClock::at(today());
+        let (hsms, registrations): (Vec<_>, Vec<_>) = (1..=2).map(Counter::provision).unzip();
+        let hsm = Arc::new(authority_hsm(config));
+        let (authority, credentials) = in_memory(hsm, clock.clone(), config, &registrations).unwrap();
+        let certificates = authority.certificates().unwrap();
+        let counters = hsms.into_iter().zip(registrations).zip(credentials).map(|((hsm, registration), credentials)| {
+            let origin = format!("log.example/{}", credentials.terminal);
+            let algorithm = SignatureAlgorithm::EcdsaP256Sha256;
+            Counter {
+                terminal: Terminal::new(&credentials.signing_certificate, algorithm, &certificates.cmp).unwrap(),
+                log_key: LogKey::new(&origin, registration.log_key.as_ref().unwrap()).unwrap(),
+                id: credentials.terminal,
+                window: registration.window,
+                hsm,
+                entries: AtomicU64::new(1),
+            }
+        });
+        let counters = counters.collect();
+        Self { authority, certificates, clock, counters, rng: Mutex::new(ChaCha20Rng::seed_from_u64(1)) }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.wall()
+    }
+
+    pub(crate) fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.rng.lock().unwrap().fill_bytes(&mut bytes);
+        bytes
+    }
+
+    pub(crate) fn transaction(&self) -> TransactionId {
+        TransactionId(self.random())
+    }
+
+    pub(crate) fn card_key(&self) -> CardKey {
+        CardKey(p384::ecdsa::SigningKey::random(&mut *self.rng.lock().unwrap()))
+    }
+
+    pub(crate) fn ca(&self, kind: CertificateKind) -> &[u8] {
+        match kind {
+            CertificateKind::Signature => &self.certificates.signature_ca,
+            CertificateKind::Authentication => &self.certificates.authentication_ca,
+        }
+    }
+
+    pub(crate) fn certification(
+        &self,
+        counter: &Counter,
+        kind: CertificateKind,
+        key: &CardKey,
+        predecessor: Option<&IssuerAndSerial>,
+    ) -> Request {
+        let number = u32::from_be_bytes(self.random()) % 100_000;
+        let name = counter.request_name(number);
+        let ca = self.ca(kind);
+        let draft =
+            CertificationRequest::draft(kind, &application(), &key.spki(), &name, ca, predecessor).unwrap();
+        let proof = key.sign(draft.to_be_proved());
+        Request::Certification(Box::new(draft.prove(&proof).unwrap()))
+    }
+
+    /// The bytes that answer these bytes, sent by this terminal over its own line.
+    pub(crate) fn deliver(&self, counter: &Counter, bytes: &[u8]) -> Vec<u8> {
+        self.authority.handle(bytes, Some(&counter.id), self.now(), &mut *self.rng.lock().unwrap())
+    }
+
+    pub(crate) fn open(&self, sent: &Sent, answer: &[u8]) -> Answer {
+        let authority = authority_link::Authority::pinned(&self.certificates.cmp).unwrap();
+        open_answer(answer, sent.expected(), &authority, self.now()).unwrap()
+    }
+
+    /// Delivers a message and opens the answer.
+    pub(crate) fn exchange(&self, counter: &Counter, sent: &Sent) -> Answer {
+        self.open(sent, &self.deliver(counter, sent.bytes()))
+    }
+
+    /// One whole exchange in a transaction.
+    pub(crate) fn ask(&self, counter: &Counter, request: Request, transaction: TransactionId) -> Answer {
+        let sent = counter.protect(request, transaction, self.random(), self.now());
+        self.exchange(counter, &sent)
+    }
+
+    /// Has a certificate issued.
+    pub(crate) fn issue(
+        &self,
+        counter: &Counter,
+        kind: CertificateKind,
+        predecessor: Option<&IssuerAndSerial>,
+    ) -> Issued {
+        let transaction = self.transaction();
+        let request = self.certification(counter, kind, &self.card_key(), predecessor);
+        match self.ask(counter, request, transaction) {
+            Answer::Issued { certificate, nonce, .. } => Issued::new(transaction, &certificate, nonce),
+            other => panic!("not issued: {other:?}"),
+        }
+    }
+
+    pub(crate) fn state(&self, counter: &Counter, sha256: [u8; 32]) -> IssueState {
+        match self.ask(counter, Request::StateOf(sha256), self.transaction()) {
+            Answer::State(state) => state.state,
+            other => panic!("no state: {other:?}"),
+        }
+    }
+}
+
+/// A certificate that was issued.
+#[derive(Clone)]
+pub(crate) struct Issued {
+    pub(crate) transaction: TransactionId,
+    pub(crate) certificate: Vec<u8>,
+    pub(crate) sha256: [u8; 32],
+    pub(crate) name: IssuerAndSerial,
+    pub(crate) nonce: Option<Vec<u8>>,
+}
+
+impl Issued {
+    pub(crate) fn new(transaction: TransactionId, certificate: &[u8], nonce: Option<Vec<u8>>) -> Self {
+        use sha2::Digest;
+        Self {
+            transaction,
+            certificate: certificate.to_vec(),
+            sha256: sha2::Sha256::digest(certificate).into(),
+            name: IssuerAndSerial::of(&Certificate::from_der(certificate).unwrap()),
+            nonce,
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The authority from outside: messages in, messages out.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod agreement;
+mod certificates;
+mod fixtures;
+mod requests;
+mod walk;
+mod witness;

@@ -1,0 +1,1 @@
+//! The authority as the witness of the terminals' logs.
