@@ -363,7 +363,7 @@ fn what_was_applied_for_passes() {
 }
 
 /// A change to a certificate, and the field that is to be named.
-type Difference = (Field, Box<dyn Fn(&mut TbsCertificate)>);
+type Difference<Change = Box<dyn Fn(&mut TbsCertificate)>> = (Field, Change);
 
 fn differences(world: &'static World) -> Vec<Difference> {
     let other_key = &OTHER_KEYS[usize::from(world.profile.algorithm == KeyAlgorithm::EcP384)];
@@ -566,7 +566,7 @@ fn the_terminals_side_is_compared_too() {
 fn the_authority_must_be_one() {
     for world in &*WORLDS {
         let certificate = world.authority_key.sign(world.end_entity());
-        let differences: [(Field, fn(&mut TbsCertificate)); 4] = [
+        let differences: [Difference<fn(&mut TbsCertificate)>; 4] = [
             (Field::KeyUsage, |t| replace(t, extension(ID_CE_KEY_USAGE, true, &KeyUsage(KeyUsages::CRLSign.into())))),
             (Field::BasicConstraints, |t| drop(t.extensions.as_mut().unwrap().remove(1))),
             (Field::NotBefore, |t| t.validity.not_before = time("2026-08-01T00:00:00Z")),

@@ -136,7 +136,11 @@ fn join_parents(random: &mut impl Rng, households: &mut Vec<Household>, child: P
     let is_family = |household: &Household| {
         let parent = if household.has_couple { &household.members[1] } else { &household.members[0] };
         let may_be_alone = household.has_couple || (parent.sex == Sex::Female && household.members.len() > 1);
-        may_be_alone && household.members.len() < 5 && (20..=42).contains(&(parent.age - child.age))
+        let siblings = household.members.iter().skip(1 + usize::from(household.has_couple));
+        may_be_alone
+            && household.members.len() < 5
+            && (20..=42).contains(&(parent.age - child.age))
+            && siblings.map(|sibling| days_between(sibling.birth, child.birth)).all(|days| days > 300)
     };
     let is_adult = |household: &Household| (20..=45).contains(&(household.members[0].age - child.age));
     let index = from_start
@@ -147,4 +151,8 @@ fn join_parents(random: &mut impl Rng, households: &mut Vec<Household>, child: P
         Some(index) => households[index].members.push(child),
         None => households.push(Household { members: vec![child], has_couple: false }),
     }
+}
+
+fn days_between(a: Date, b: Date) -> i32 {
+    (b - a).get_days().abs()
 }

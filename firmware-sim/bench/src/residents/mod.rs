@@ -17,12 +17,11 @@ use jiff::civil::Date;
 use jpki::{Municipality, Resident, Sex};
 use rand::Rng;
 use rand::distributions::{Distribution, WeightedIndex};
-use rand::seq::SliceRandom;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use self::households::{Household, Person};
-use self::names::{FAMILY_NAMES, FOREIGN_GROUPS, ForeignGroup, ForeignName, GENERATIONS, VARIANTS};
+use self::names::{FAMILY_NAMES, FOREIGN_GROUPS, ForeignGroup, GENERATIONS, VARIANTS};
 use self::places::full_width;
 pub use self::places::{MUNICIPALITY, MUNICIPALITY_CODE, MUNICIPALITY_ROMAN, PREFECTURE_ROMAN};
 
@@ -65,18 +64,21 @@ fn new_number(random: &mut impl Rng, taken: &mut BTreeSet<u64>) -> String {
 fn name_household(random: &mut impl Rng, household: Household, today: Date) -> Vec<Resident> {
     let address = places::address(random);
     // Foreign residents are young: three in four households of theirs begin with somebody under 45.
-    let foreign = if household.members[0].age < 45 { 0.09 } else { 0.02 };
+    let foreign = if household.members[0].age < 45 { 0.12 } else { 0.03 };
     if random.gen_bool(foreign) {
         return foreign_household(random, household, &address, today);
     }
     let family = family_name(random, household.members[0].age);
     let has_couple = household.has_couple;
-    let mut residents = Vec::with_capacity(household.members.len());
+    let mut residents: Vec<Resident> = Vec::with_capacity(household.members.len());
     for (index, person) in household.members.into_iter().enumerate() {
         let former_family_name = (has_couple && index == 1 && random.gen_bool(0.19))
             .then(|| family_name(random, person.age))
             .filter(|former| *former != family);
-        let name = format!("{family}　{}", given_name(random, &person));
+        let mut name = format!("{family}　{}", given_name(random, &person));
+        while residents.iter().any(|other| other.name == name) {
+            name = format!("{family}　{}", given_name(random, &person));
+        }
         let mut resident = resident(person, name, &address);
         resident.former_family_name = former_family_name;
         residents.push(resident);
@@ -98,13 +100,14 @@ fn resident(person: Person, name: String, address: &str) -> Resident {
 }
 
 fn family_name(random: &mut impl Rng, age: i16) -> String {
-    with_variants(random, pick_weighted(random, FAMILY_NAMES).0, age)
+    let name = pick_weighted(random, &FAMILY_NAMES).0;
+    with_variants(random, name, age)
 }
 
 fn given_name(random: &mut impl Rng, person: &Person) -> String {
     let year = person.birth.year();
     let generation = GENERATIONS.iter().find(|generation| year <= generation.until).unwrap_or(&GENERATIONS[0]);
-    let names = of_sex(person.sex, generation.men, generation.women, random);
+    let names: Vec<&str> = of_sex(person.sex, generation.men, generation.women, random).split_whitespace().collect();
     // The common ones stand first in the list: the smaller of two draws prefers them.
     let index = random.gen_range(0..names.len()).min(random.gen_range(0..names.len()));
     with_variants(random, names[index], person.age)
@@ -137,25 +140,14 @@ fn with_variants(random: &mut impl Rng, name: &str, age: i16) -> String {
 fn foreign_household(random: &mut impl Rng, household: Household, address: &str, today: Date) -> Vec<Resident> {
     let weighted: Vec<(&ForeignGroup, u32)> = FOREIGN_GROUPS.iter().map(|group| (group, group.weight)).collect();
     let group = pick_weighted(random, &weighted).0;
-    let family = match group.name {
-        ForeignName::Kanji { family, .. } | ForeignName::Roman { family, .. } => {
-            family.choose(random).copied().unwrap_or("LEE")
-        }
-    };
+    let family = choose(random, group.family, '/');
     let permanent = random.gen_ratio(group.permanent, 100);
-    let alias_family = random.gen_ratio(group.aliases, 100).then(|| pick_weighted(random, FAMILY_NAMES).0);
+    let alias_family = random.gen_ratio(group.aliases, 100).then(|| pick_weighted(random, &FAMILY_NAMES).0);
     let mut residents = Vec::with_capacity(household.members.len());
     for person in household.members {
-        let name = match group.name {
-            ForeignName::Kanji { men, women, .. } => {
-                let given = of_sex(person.sex, men, women, random).choose(random).copied().unwrap_or_default();
-                format!("{family}　{given}")
-            }
-            ForeignName::Roman { men, women, .. } => {
-                let given = of_sex(person.sex, men, women, random).choose(random).copied().unwrap_or_default();
-                full_width(&format!("{family} {given}"))
-            }
-        };
+        let given_names = of_sex(person.sex, group.men, group.women, random);
+        let given = choose(random, given_names, '/');
+        let name = full_width(&format!("{family} {given}"));
         let alias = alias_family.map(|alias| format!("{alias}　{}", given_name(random, &person)));
         let mut resident = resident(person, name, address);
         resident.alias = alias;
@@ -163,6 +155,12 @@ fn foreign_household(random: &mut impl Rng, household: Household, address: &str,
         residents.push(resident);
     }
     residents
+}
+
+/// One of the names in a list.
+fn choose<'a>(random: &mut impl Rng, list: &'a str, separator: char) -> &'a str {
+    let names: Vec<&str> = list.split(separator).collect();
+    names[random.gen_range(0..names.len())]
 }
 
 /// One of a list of weighted things.

@@ -90,7 +90,7 @@ pub(super) fn address(random: &mut impl Rng) -> String {
             );
             address += &format!("　{building}　{}{}", room(random), if random.gen_bool(0.3) { "号" } else { "" });
         }
-        45..=46 => address += &format!("　{}方", super::pick_weighted(random, super::names::FAMILY_NAMES).0),
+        45..=46 => address += &format!("　{}方", super::pick_weighted(random, &super::names::FAMILY_NAMES).0),
         _ => {}
     }
     address
