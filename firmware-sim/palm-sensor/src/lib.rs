@@ -1,1 +1,3 @@
-//! A simulated palm-vein sensor with synthetic palms
+//! A simulated palm-vein sensor: its firmware as a library, and synthetic palms.
+
+pub mod synth;

@@ -1,0 +1,60 @@
+//! Randomness that a seed decides: number streams and smooth fields.
+
+use std::f32::consts::TAU;
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// A stream of numbers.
+pub(super) type Stream = ChaCha8Rng;
+
+/// What a stream is for. Streams of one seed and different purposes have nothing in common.
+#[derive(Clone, Copy)]
+pub(super) enum Purpose {
+    Outline,
+    Vessels,
+    Skin,
+    Take,
+}
+
+/// The stream of `seed` for `purpose`; `part` tells streams of the same purpose apart.
+pub(super) fn stream(purpose: Purpose, seed: u64, part: u64) -> Stream {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    key[8..16].copy_from_slice(&part.to_le_bytes());
+    key[16] = purpose as u8;
+    ChaCha8Rng::from_seed(key)
+}
+
+/// A draw from the standard normal distribution (Box and Muller 1958).
+pub(super) fn normal(rng: &mut Stream) -> f32 {
+    let radius = (-2.0 * (1.0 - rng.r#gen::<f32>()).ln()).sqrt();
+    radius * (TAU * rng.r#gen::<f32>()).cos()
+}
+
+/// A smooth random function of the plane with mean 0 and variance 1: a sum of plane waves.
+pub(super) struct Field {
+    waves: Vec<[f32; 3]>,
+    amplitude: f32,
+}
+
+impl Field {
+    const WAVES: usize = 14;
+
+    /// A field whose hills and hollows are about `scale` mm from each other.
+    pub(super) fn new(rng: &mut Stream, scale: f32) -> Self {
+        let waves = (0..Self::WAVES)
+            .map(|_| {
+                let wave_number = TAU / scale * rng.gen_range(0.4..1.2);
+                let direction = rng.gen_range(0.0..TAU);
+                [wave_number * direction.cos(), wave_number * direction.sin(), rng.gen_range(0.0..TAU)]
+            })
+            .collect();
+        Self { waves, amplitude: (2.0 / Self::WAVES as f32).sqrt() }
+    }
+
+    /// The field at (`x`, `y`) mm.
+    pub(super) fn at(&self, x: f32, y: f32) -> f32 {
+        self.amplitude * self.waves.iter().map(|[kx, ky, phase]| (kx * x + ky * y + phase).cos()).sum::<f32>()
+    }
+}

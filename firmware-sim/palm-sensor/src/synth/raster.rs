@@ -1,0 +1,77 @@
+//! Plane arrays of numbers, and blurring.
+
+use zeroize::Zeroize;
+
+/// A plane of numbers, row by row. Wiped when dropped: most of them show a palm.
+#[derive(Clone)]
+pub(super) struct Raster {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) values: Vec<f32>,
+}
+
+impl Raster {
+    pub(super) fn filled(width: usize, height: usize, value: f32) -> Self {
+        Self { width, height, values: vec![value; width * height] }
+    }
+
+    pub(super) fn row(&self, y: usize) -> &[f32] {
+        &self.values[y * self.width..(y + 1) * self.width]
+    }
+
+    /// Blurs with a Gaussian of `sigma_x` and `sigma_y` pixels. Beyond the edge the border's values go on.
+    pub(super) fn blur(&mut self, sigma_x: f32, sigma_y: f32) {
+        if sigma_x > 0.0 {
+            let kernel = gaussian(sigma_x);
+            let reach = kernel.len() - 1;
+            let mut padded = vec![0.0; self.width + 2 * reach];
+            for row in self.values.chunks_exact_mut(self.width) {
+                padded[..reach].fill(row[0]);
+                padded[reach..reach + row.len()].copy_from_slice(row);
+                padded[reach + row.len()..].fill(row[row.len() - 1]);
+                for (value, &centre) in row.iter_mut().zip(&padded[reach..]) {
+                    *value = kernel[0] * centre;
+                }
+                for (offset, &weight) in kernel.iter().enumerate().skip(1) {
+                    let (before, after) = (&padded[reach - offset..], &padded[reach + offset..]);
+                    for ((value, a), b) in row.iter_mut().zip(before).zip(after) {
+                        *value += weight * (a + b);
+                    }
+                }
+            }
+            padded.zeroize();
+        }
+        if sigma_y > 0.0 {
+            let kernel = gaussian(sigma_y);
+            let last = self.height - 1;
+            let source = self.clone();
+            for (y, row) in self.values.chunks_exact_mut(self.width).enumerate() {
+                for (value, &centre) in row.iter_mut().zip(source.row(y)) {
+                    *value = kernel[0] * centre;
+                }
+                for (offset, &weight) in kernel.iter().enumerate().skip(1) {
+                    let above = source.row(y.saturating_sub(offset));
+                    let below = source.row((y + offset).min(last));
+                    for ((value, a), b) in row.iter_mut().zip(above).zip(below) {
+                        *value += weight * (a + b);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Raster {
+    fn drop(&mut self) {
+        self.values.zeroize();
+    }
+}
+
+/// One half of a Gaussian kernel, from the middle outwards; the whole sums to 1.
+fn gaussian(sigma: f32) -> Vec<f32> {
+    let reach = (2.6 * sigma).ceil().max(1.0) as usize;
+    let mut kernel: Vec<f32> = (0..=reach).map(|i| (-0.5 * (i as f32 / sigma).powi(2)).exp()).collect();
+    let sum = kernel[0] + 2.0 * kernel[1..].iter().sum::<f32>();
+    kernel.iter_mut().for_each(|weight| *weight /= sum);
+    kernel
+}
