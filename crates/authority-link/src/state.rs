@@ -350,3 +350,74 @@ fn value_of(info: &InfoTypeAndValue, info_type: ObjectIdentifier) -> der::Result
 fn fixed<const N: usize>(bytes: &[u8]) -> der::Result<[u8; N]> {
     bytes.try_into().map_err(|_| ErrorKind::Length { tag: Tag::OctetString }.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::str::FromStr;
+
+    use super::*;
+
+    fn named(serial: u32) -> IssuerAndSerial {
+        IssuerAndSerial { issuer: Name::from_str("O=JPKI-SIM,C=JP").unwrap(), serial: SerialNumber::from(serial) }
+    }
+
+    #[test]
+    fn kinds_have_the_cards_numbers() {
+        for kind in CertificateKind::BOTH {
+            assert_eq!(KindCode::from(kind) as u8, kind.p1());
+            assert_eq!(CertificateKind::from(KindCode::from(kind)), kind);
+        }
+    }
+
+    #[test]
+    fn every_state_reads_back() {
+        let states =
+            [IssueState::Unknown, IssueState::Issued, IssueState::Valid, IssueState::Revoked, IssueState::Superseded];
+        for state in states {
+            for kind in CertificateKind::BOTH {
+                for predecessor in [None].into_iter().chain(states.map(|state| Some((named(2), state)))) {
+                    let transaction = TransactionId([3; 16]);
+                    let issue = Issue { kind, transaction, certificate: named(1), predecessor: predecessor.clone() };
+                    let told = CertificateState { sha256: [4; 32], state, issue: Some(issue) };
+                    assert_eq!(CertificateState::from_info(&told.to_info().unwrap()).unwrap(), told);
+                    assert_eq!(told.own_name(), Some(named(1)));
+                    let still_valid = predecessor.is_some_and(|(_, state)| state == IssueState::Valid);
+                    assert_eq!(told.predecessor_to_supersede(), still_valid.then(|| named(2)));
+                }
+            }
+        }
+        let unknown = CertificateState { sha256: [4; 32], state: IssueState::Unknown, issue: None };
+        assert_eq!(CertificateState::from_info(&unknown.to_info().unwrap()).unwrap(), unknown);
+    }
+
+    #[test]
+    fn lists_and_checkpoints_read_back() {
+        let case = |serial| UnsettledCase {
+            sha256: [5; 32],
+            kind: CertificateKind::Signature,
+            certificate: named(serial),
+            predecessor: named(serial + 1),
+            confirmed_at: "2027-04-01T01:00:00Z".parse().unwrap(),
+        };
+        for cases in [vec![], vec![case(1)], vec![case(1), case(3)]] {
+            assert_eq!(read_unsettled(&unsettled(&cases).unwrap()).unwrap(), cases);
+        }
+        for text in [None, Some("terminal-1\n42\nBASE64==\n")] {
+            assert_eq!(read_witnessed_checkpoint(&witnessed_checkpoint(text).unwrap()).unwrap().as_deref(), text);
+        }
+        assert_eq!(asked_certificate(&ask_state(&[6; 32]).unwrap()).unwrap(), [6; 32]);
+    }
+
+    #[test]
+    fn one_question_is_not_taken_for_another() {
+        let state = ask_state(&[6; 32]).unwrap();
+        assert!(read_unsettled(&state).is_err());
+        assert!(read_witnessed_checkpoint(&state).is_err());
+        assert!(CertificateState::from_info(&state).is_err());
+        assert!(asked_certificate(&ask_unsettled()).is_err());
+        assert!(
+            asked_certificate(&ask_state(&[6; 32]).map(|i| InfoTypeAndValue { info_type: UNSETTLED, ..i }).unwrap())
+                .is_err()
+        );
+    }
+}

@@ -1,7 +1,7 @@
 //! The client against a server that is not ours: the mock server of `openssl cmp`. These tests fail where there is no
 //! `openssl`.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! Who protected a message (RFC 9810 §5.1.3, RFC 9483 §3.2).
 
+use der::asn1::BitString;
 use der::{Decode, Encode};
 use jiff::Timestamp;
 use x509_cert::Certificate;
@@ -84,11 +85,12 @@ impl PkiMessage {
             return Err(ProtectionError::NoSigner);
         }
         let issued = signer.tbs_certificate.issuer == issuer.tbs_certificate.subject
+            && signer.tbs_certificate.signature == signer.signature_algorithm
             && signature::verify(
                 &issuer.tbs_certificate.subject_public_key_info.to_der()?,
                 &signer.signature_algorithm,
                 &signer.tbs_certificate.to_der()?,
-                signer.signature.raw_bytes(),
+                whole_octets(&signer.signature)?,
             )
             .is_ok();
         if !issued {
@@ -119,9 +121,14 @@ impl PkiMessage {
             return Err(ProtectionError::NotForSigning);
         }
         let spki = signer.tbs_certificate.subject_public_key_info.to_der()?;
-        signature::verify(&spki, algorithm, &self.protected_part()?, protection.raw_bytes())?;
+        signature::verify(&spki, algorithm, &self.protected_part()?, whole_octets(protection)?)?;
         Ok(())
     }
+}
+
+/// A signature has no bits to spare.
+fn whole_octets(bits: &BitString) -> Result<&[u8], SignatureError> {
+    bits.as_bytes().ok_or(SignatureError::Invalid)
 }
 
 fn check_validity(certificate: &Certificate, at: Timestamp) -> Result<(), ProtectionError> {

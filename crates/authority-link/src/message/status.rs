@@ -1,5 +1,7 @@
 //! PKIStatusInfo (RFC 9810 §5.2.3).
 
+use std::fmt;
+
 use der::asn1::BitStringRef;
 use der::{
     DecodeValue, EncodeValue, Enumerated, ErrorKind, FixedTag, Header, Length, Reader, Result, Sequence, Tag, Writer,
@@ -153,6 +155,40 @@ impl Failure {
         Self::SystemFailure,
         Self::DuplicateCertReq,
     ];
+
+    /// Its name in RFC 9810 §5.2.3.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BadAlg => "badAlg",
+            Self::BadMessageCheck => "badMessageCheck",
+            Self::BadRequest => "badRequest",
+            Self::BadTime => "badTime",
+            Self::BadCertId => "badCertId",
+            Self::BadDataFormat => "badDataFormat",
+            Self::WrongAuthority => "wrongAuthority",
+            Self::IncorrectData => "incorrectData",
+            Self::MissingTimeStamp => "missingTimeStamp",
+            Self::BadPop => "badPOP",
+            Self::CertRevoked => "certRevoked",
+            Self::CertConfirmed => "certConfirmed",
+            Self::WrongIntegrity => "wrongIntegrity",
+            Self::BadRecipientNonce => "badRecipientNonce",
+            Self::TimeNotAvailable => "timeNotAvailable",
+            Self::UnacceptedPolicy => "unacceptedPolicy",
+            Self::UnacceptedExtension => "unacceptedExtension",
+            Self::AddInfoNotAvailable => "addInfoNotAvailable",
+            Self::BadSenderNonce => "badSenderNonce",
+            Self::BadCertTemplate => "badCertTemplate",
+            Self::SignerNotTrusted => "signerNotTrusted",
+            Self::TransactionIdInUse => "transactionIdInUse",
+            Self::UnsupportedVersion => "unsupportedVersion",
+            Self::NotAuthorized => "notAuthorized",
+            Self::SystemUnavail => "systemUnavail",
+            Self::SystemFailure => "systemFailure",
+            Self::DuplicateCertReq => "duplicateCertReq",
+        }
+    }
 }
 
 /// PKIFailureInfo: a set of [`Failure`]s (RFC 9810 §5.2.3). Bits that have no name yet are kept.
@@ -184,6 +220,16 @@ impl FailureInfo {
         // At most 7, so it fits.
         let unused = (used.len() as u32 * 8 - bits) as u8;
         f(BitStringRef::new(unused, used)?)
+    }
+}
+
+/// The names, with commas between them.
+impl fmt::Display for FailureInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.iter().enumerate().try_for_each(|(position, failure)| {
+            let comma = if position == 0 { "" } else { ", " };
+            write!(f, "{comma}{}", failure.name())
+        })
     }
 }
 
@@ -221,4 +267,26 @@ impl EncodeValue for FailureInfo {
 
 impl FixedTag for FailureInfo {
     const TAG: Tag = Tag::BitString;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use der::{Decode, Encode};
+
+    #[test]
+    fn failures_are_named_bits() {
+        for (bit, failure) in Failure::ALL.into_iter().enumerate() {
+            assert_eq!(failure as usize, bit);
+            let der = FailureInfo::from(failure).to_der().unwrap();
+            // Tag, length, unused bits, and no octet more than the highest bit needs (X.690 §11.2.2).
+            assert_eq!(der.len(), 3 + bit / 8 + 1, "{}", failure.name());
+            assert_eq!(usize::from(der[2]), 7 - bit % 8, "{}", failure.name());
+            assert_eq!(FailureInfo::from_der(&der).unwrap(), FailureInfo::from(failure));
+        }
+        assert_eq!(FailureInfo::default().to_der().unwrap(), [0x03, 0x01, 0x00]);
+        let two = FailureInfo::from_iter([Failure::DuplicateCertReq, Failure::BadTime]);
+        assert_eq!(two.to_der().unwrap(), [0x03, 0x05, 0x05, 0x10, 0x00, 0x00, 0x20]);
+        assert_eq!(two.to_string(), "badTime, duplicateCertReq");
+    }
 }
