@@ -82,14 +82,10 @@ impl Card {
     /// power answers nothing at all.
     pub fn transmit(&mut self, command: &[u8]) -> Vec<u8> {
         let Some(volatile) = &mut self.volatile else { return Vec::new() };
-        match volatile.perform(&mut self.chip, command) {
-            Ok(answer) => answer,
-            Err(NvmError::Damaged { .. } | NvmError::Full) => Sw::MEMORY_FAILURE.0.to_be_bytes().to_vec(),
-            Err(_) => {
-                self.volatile = None;
-                Vec::new()
-            }
-        }
+        volatile.perform(&mut self.chip, command).unwrap_or_else(|_| {
+            self.volatile = None;
+            Vec::new()
+        })
     }
 
     /// Resets the card: selection, PINs and channel are gone.
@@ -239,13 +235,12 @@ impl Volatile {
     }
 }
 
-/// Tells what the card says from what has happened to it.
+/// Tells what the card says from what has happened to it: an error here is a card without power.
 fn status(answer: Answer) -> Result<(Zeroizing<Vec<u8>>, Sw), NvmError> {
     match answer {
         Ok(data) => Ok((data, Sw::OK)),
         Err(Failure::Status(sw)) => Ok((Zeroizing::default(), sw)),
-        Err(Failure::Memory(error @ (NvmError::Damaged { .. } | NvmError::Full))) => {
-            drop(error);
+        Err(Failure::Memory(NvmError::Damaged { .. } | NvmError::Full)) => {
             Ok((Zeroizing::default(), Sw::MEMORY_FAILURE))
         }
         Err(Failure::Memory(error)) => Err(error),
