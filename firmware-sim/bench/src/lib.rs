@@ -1,4 +1,6 @@
 //! The terminal composed with simulators
 
 pub mod people;
+pub mod residents;
+pub mod residue;
 pub mod world;
