@@ -205,6 +205,15 @@ impl Authority {
         Ok(Some(crl::list(&self.names, authority, &terminal.municipality, number, &revoked, now)?))
     }
 
+    /// The code of the municipality, while there is only one.
+    pub(crate) fn only_municipality(&self) -> Result<Option<String>, StoreError> {
+        let mut codes: Vec<_> =
+            self.store.terminals()?.into_iter().map(|terminal| terminal.municipality.code).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        Ok(codes.pop().filter(|_| codes.is_empty()))
+    }
+
     /// Revokes what was issued and not confirmed in time, and says what that was.
     ///
     /// # Errors

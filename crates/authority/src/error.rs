@@ -56,6 +56,9 @@ pub enum SetupError {
     /// A key of the HSM is no public key in DER.
     #[error("a public key can't be read: {0}")]
     Der(#[from] der::Error),
+    /// An address can't be listened on: another program has it, or it is not this machine's.
+    #[error("the address can't be listened on")]
+    Listen(#[source] std::io::Error),
     /// The TLS library refuses the certificates or keys.
     #[error("TLS can't be set up")]
     Tls(#[source] Box<dyn std::error::Error + Send + Sync>),

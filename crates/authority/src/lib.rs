@@ -4,6 +4,7 @@
 
 mod authority;
 mod certificate;
+pub mod cli;
 mod crl;
 mod deciding;
 mod error;
@@ -12,6 +13,7 @@ mod issuing;
 mod keys;
 mod ocsp;
 mod profile;
+mod service;
 mod setup;
 mod signer;
 pub mod store;
@@ -22,8 +24,9 @@ pub use authority::{Authority, CrlError};
 pub use error::{RegistrationFault, SetupError};
 pub use keys::WeakKey;
 pub use profile::simulated_profile;
+pub use service::{Addresses, Service};
 pub use setup::{
-    AuthorityCertificates, Config, TerminalCredentials, TerminalRegistration, add_terminal, in_memory, initialise, key,
-    open, required_keys,
+    AuthorityCertificates, Config, TerminalCredentials, TerminalRegistration, add_terminal, exists, in_memory,
+    initialise, key, open, required_keys, terminal_folder,
 };
 pub use signer::SignError;

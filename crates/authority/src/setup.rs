@@ -7,7 +7,7 @@
 //! terminals/NAME/*.pem    what each terminal needs, public: its own certificates and those that it must trust
 //! ```
 //!
-//! Private keys are in the HSM and nowhere here.
+//! Private keys are in the HSM. The program `madoguchi-authority` has a software HSM, and keeps its file here as `hsm.json`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -191,6 +191,18 @@ mod file {
     pub(super) const OCSP: [&str; 2] = ["authentication-ocsp", "signature-ocsp"];
 }
 
+/// Does the folder `dir` hold an authority?
+#[must_use]
+pub fn exists(dir: &Path) -> bool {
+    dir.join(CONFIG).exists()
+}
+
+/// Where a terminal finds the certificates that it needs.
+#[must_use]
+pub fn terminal_folder(dir: &Path, terminal: &TerminalId) -> PathBuf {
+    dir.join(TERMINALS).join(terminal.as_str())
+}
+
 /// Makes an authority in the folder `dir`, which must not hold one: its certificates from keys that the HSM holds already (see
 /// [`required_keys`]), an empty store, and the given terminals.
 ///
@@ -203,8 +215,7 @@ pub fn initialise(
     config: &Config,
     terminals: &[TerminalRegistration],
 ) -> Result<Vec<TerminalCredentials>, SetupError> {
-    let config_path = dir.join(CONFIG);
-    if config_path.exists() {
+    if exists(dir) {
         return Err(SetupError::AlreadyInitialised(dir.to_owned()));
     }
     let keys = Keys::new(hsm, clock.clone());
@@ -221,6 +232,7 @@ pub fn initialise(
     for terminal in terminals {
         credentials.push(add_terminal(dir, &authority, terminal, now)?);
     }
+    let config_path = dir.join(CONFIG);
     let text = toml::to_string(config).map_err(|_| SetupError::Damaged(config_path.clone()))?;
     write(&config_path, text.as_bytes())?;
     Ok(credentials)
@@ -271,12 +283,14 @@ pub fn add_terminal(
     now: Timestamp,
 ) -> Result<TerminalCredentials, SetupError> {
     let credentials = register(authority, registration, now)?;
-    let folder = dir.join(TERMINALS).join(credentials.terminal.as_str());
+    let folder = terminal_folder(dir, &credentials.terminal);
     create_dir(&folder)?;
-    for (name, certificate) in [("tls", &credentials.tls_certificate), ("signing", &credentials.signing_certificate)] {
+    for (name, certificate) in
+        [("client-tls", &credentials.tls_certificate), ("client-signing", &credentials.signing_certificate)]
+    {
         write_certificate(&folder, name, &Certificate::from_der(certificate)?)?;
     }
-    for name in file::CA.into_iter().chain([file::INFRASTRUCTURE_CA, file::CMP]) {
+    for name in file::CA.into_iter().chain([file::INFRASTRUCTURE_CA, file::CMP, file::TLS]) {
         write_certificate(&folder, name, &read_certificate(&dir.join(CERTIFICATES), name)?)?;
     }
     Ok(credentials)

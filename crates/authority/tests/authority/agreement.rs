@@ -163,7 +163,8 @@ fn only_a_valid_successor_supersedes_and_only_the_one_it_names() {
     let [one, two] = &world.counters[..] else { unreachable!() };
     let bystander = confirmed(&world, one, Signature, None);
     let old = confirmed(&world, one, Signature, None);
-    let supersede = |counter, issued: &Issued| world.ask(counter, Request::Supersede(issued.name.clone()), world.transaction());
+    let supersede =
+        |counter, issued: &Issued| world.ask(counter, Request::Supersede(issued.name.clone()), world.transaction());
     assert_eq!(refusal(&supersede(one, &old)), Failure::BadRequest, "no successor");
     let new = world.issue(one, Signature, Some(&old.name));
     assert_eq!(refusal(&supersede(one, &old)), Failure::BadRequest, "unconfirmed successor");
@@ -185,8 +186,7 @@ fn only_a_valid_successor_supersedes_and_only_the_one_it_names() {
     assert_eq!(supersede(two, &old), Answer::Revoked);
     assert_eq!(supersede(one, &old), Answer::Revoked, "asked again");
     assert_eq!(unsettled(one), []);
-    for (issued, state) in
-        [(&bystander, IssueState::Valid), (&old, IssueState::Superseded), (&new, IssueState::Valid)]
+    for (issued, state) in [(&bystander, IssueState::Valid), (&old, IssueState::Superseded), (&new, IssueState::Valid)]
     {
         assert_eq!(world.state(one, issued.sha256), state);
     }

@@ -161,18 +161,19 @@ impl World {
         let hsm = Arc::new(authority_hsm(config));
         let (authority, credentials) = in_memory(hsm, clock.clone(), config, &registrations).unwrap();
         let certificates = authority.certificates().unwrap();
-        let counters = hsms.into_iter().zip(registrations).zip(credentials).map(|((hsm, registration), credentials)| {
-            let origin = format!("log.example/{}", credentials.terminal);
-            let algorithm = SignatureAlgorithm::EcdsaP256Sha256;
-            Counter {
-                terminal: Terminal::new(&credentials.signing_certificate, algorithm, &certificates.cmp).unwrap(),
-                log_key: LogKey::new(&origin, registration.log_key.as_ref().unwrap()).unwrap(),
-                id: credentials.terminal,
-                window: registration.window,
-                hsm,
-                entries: AtomicU64::new(1),
-            }
-        });
+        let counters =
+            hsms.into_iter().zip(registrations).zip(credentials).map(|((hsm, registration), credentials)| {
+                let origin = format!("log.example/{}", credentials.terminal);
+                let algorithm = SignatureAlgorithm::EcdsaP256Sha256;
+                Counter {
+                    terminal: Terminal::new(&credentials.signing_certificate, algorithm, &certificates.cmp).unwrap(),
+                    log_key: LogKey::new(&origin, registration.log_key.as_ref().unwrap()).unwrap(),
+                    id: credentials.terminal,
+                    window: registration.window,
+                    hsm,
+                    entries: AtomicU64::new(1),
+                }
+            });
         let counters = counters.collect();
         Self { authority, certificates, clock, counters, rng: Mutex::new(ChaCha20Rng::seed_from_u64(1)) }
     }
@@ -212,8 +213,7 @@ impl World {
         let number = u32::from_be_bytes(self.random()) % 100_000;
         let name = counter.request_name(number);
         let ca = self.ca(kind);
-        let draft =
-            CertificationRequest::draft(kind, &application(), &key.spki(), &name, ca, predecessor).unwrap();
+        let draft = CertificationRequest::draft(kind, &application(), &key.spki(), &name, ca, predecessor).unwrap();
         let proof = key.sign(draft.to_be_proved());
         Request::Certification(Box::new(draft.prove(&proof).unwrap()))
     }

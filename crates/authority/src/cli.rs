@@ -1,0 +1,421 @@
+//! The authority's commands, for its own binary and for composition roots that offer them under another name.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use der::{DecodePem, Encode};
+use hsm::{Hsm, HsmError, KeyKind, KeyName};
+use jpki::{IssuingProfile, Municipality};
+use madoguchi_time::{Clock, SharedClock, SystemClock};
+use serde_json::{Value, json};
+use spki::SubjectPublicKeyInfoOwned;
+
+use crate::authority::Authority;
+use crate::error::SetupError;
+use crate::service::{Addresses, Service};
+use crate::setup::{self, Config, TerminalRegistration};
+use crate::store::{State, StoreError, TerminalId, TerminalKey};
+
+/// Where the authority's keys are: what a composition root brings along.
+pub trait KeyStore {
+    /// Makes a module with these keys for the authority in `dir`; the same seed gives the same keys.
+    ///
+    /// # Errors
+    /// If the module can't be made.
+    fn create(&self, dir: &Path, keys: &[(KeyName, KeyKind)], seed: Option<u64>) -> Result<Arc<dyn Hsm>, HsmError>;
+
+    /// The module of the authority in `dir`.
+    ///
+    /// # Errors
+    /// If the module can't be reached.
+    fn open(&self, dir: &Path) -> Result<Arc<dyn Hsm>, HsmError>;
+}
+
+/// The simulated authority: 署名用認証局 and 利用者証明用認証局, with their line to the terminals.
+#[derive(Parser)]
+#[command(name = "madoguchi-authority", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  madoguchi-authority init --state /var/lib/authority
+  madoguchi-authority terminal add --state /var/lib/authority counter-1 --window 13221003A \\
+      --prefecture Tokyo-to --city Kiyose-shi --signing-key s.pem --tls-key t.pem --log-key l.pem
+  madoguchi-authority serve --state /var/lib/authority
+  madoguchi-authority unsettled --state /var/lib/authority";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make an authority in an empty folder
+    Init(Init),
+    /// Answer terminals, and questions about certificates
+    Serve(Serve),
+    /// Terminals that may ask
+    #[command(subcommand)]
+    Terminal(TerminalCommand),
+    /// Confirmed certificates whose predecessor is still valid
+    Unsettled(Folder),
+    /// How many certificates are in which state, and the alarms
+    Status(Folder),
+}
+
+#[derive(Args)]
+struct Folder {
+    /// The authority's folder
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Init {
+    /// The authority's folder
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    /// Makes the same keys again
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// For which cards it issues
+    #[arg(long, value_enum, default_value_t = Generation::Jpki2016)]
+    generation: Generation,
+    /// Where the state of certificates can be asked for; goes into each authentication certificate
+    #[arg(long, value_name = "URL")]
+    ocsp_url: Option<String>,
+    /// Accept CMP without TLS, too
+    #[arg(long)]
+    plain_http_cmp: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Generation {
+    /// RSA-2048
+    #[value(name = "jpki-2016")]
+    Jpki2016,
+    /// ECDSA P-384
+    JpkiNext,
+}
+
+#[derive(Args)]
+struct Serve {
+    /// The authority's folder
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    /// Where terminals connect (CMP over mutual TLS)
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:18443")]
+    cmp: SocketAddr,
+    /// Where OCSP and CRLs are
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:18080")]
+    http: SocketAddr,
+    /// Stop when standard input ends: for a parent that may die
+    #[arg(long)]
+    until_stdin_ends: bool,
+}
+
+#[derive(Subcommand)]
+enum TerminalCommand {
+    /// Put a terminal on the allow-list, or replace the one of that name
+    Add(Box<Add>),
+    /// Take a terminal off the allow-list
+    Withdraw {
+        /// The terminal's name
+        name: String,
+        /// The authority's folder
+        #[arg(long, value_name = "DIR")]
+        state: PathBuf,
+    },
+    /// Forget the witnessed checkpoint of a terminal whose log was replaced for a good reason
+    AcceptLog {
+        /// The terminal's name
+        name: String,
+        /// The authority's folder
+        #[arg(long, value_name = "DIR")]
+        state: PathBuf,
+    },
+    /// Show the allow-list
+    List(Folder),
+}
+
+#[derive(Args)]
+struct Add {
+    /// The terminal's name
+    name: String,
+    /// The authority's folder
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    /// 受付窓口識別記号, 9 characters; it starts with the municipality's code
+    #[arg(long)]
+    window: String,
+    /// The prefecture in Latin letters, as in certificates
+    #[arg(long)]
+    prefecture: String,
+    /// The municipality in Latin letters, as in certificates
+    #[arg(long)]
+    city: String,
+    /// The public key that protects its messages (PEM)
+    #[arg(long, value_name = "FILE")]
+    signing_key: PathBuf,
+    /// The public key of its end of the line (PEM)
+    #[arg(long, value_name = "FILE")]
+    tls_key: PathBuf,
+    /// The public key that signs its log's checkpoints (PEM)
+    #[arg(long, value_name = "FILE", required_unless_present = "test_peer")]
+    log_key: Option<PathBuf>,
+    /// A foreign CMP client under test, which has no log and sends no 申請年月日
+    #[arg(long)]
+    test_peer: bool,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    #[error("no terminal is called {0}")]
+    NoSuchTerminal(String),
+    #[error("{0} is no public key in PEM")]
+    NotAKey(PathBuf),
+    #[error("the output can't be written")]
+    Output(#[from] std::io::Error),
+}
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> Self {
+        Self::Setup(error.into())
+    }
+}
+
+impl From<HsmError> for CommandError {
+    fn from(error: HsmError) -> Self {
+        Self::Setup(error.into())
+    }
+}
+
+/// Runs the command that `args` (program name first) says, with keys from `keys`.
+pub fn run(args: impl IntoIterator<Item = impl Into<OsString> + Clone>, keys: &dyn KeyStore) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        // Help is asked for, or the arguments are wrong: clap knows which, and says so.
+        Err(error) => {
+            let code = if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+            return if error.print().is_ok() { code } else { ExitCode::FAILURE };
+        }
+    };
+    match execute(cli.command, keys, &mut std::io::stdout()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn report(error: &dyn std::error::Error) {
+    let causes = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
+    let mut line = causes.collect::<Vec<_>>();
+    // Transparent errors say the same as their source.
+    line.dedup();
+    eprintln!("madoguchi-authority: {}", line.join(": "));
+}
+
+fn execute(command: Command, keys: &dyn KeyStore, out: &mut dyn Write) -> Result<(), CommandError> {
+    let clock: SharedClock = SystemClock::shared();
+    let open = |dir: &Path| -> Result<Authority, CommandError> {
+        if !setup::exists(dir) {
+            return Err(SetupError::NotInitialised(dir.to_owned()).into());
+        }
+        Ok(setup::open(dir, keys.open(dir)?, clock.clone())?)
+    };
+    match command {
+        Command::Init(init) => initialise(&init, keys, &clock, out),
+        Command::Serve(options) => serve(Arc::new(open(&options.state)?), clock.clone(), &options, out),
+        Command::Terminal(TerminalCommand::Add(add)) => {
+            let authority = open(&add.state)?;
+            let credentials = setup::add_terminal(&add.state, &authority, &registration(&add)?, clock.wall())?;
+            let folder = setup::terminal_folder(&add.state, &credentials.terminal);
+            Ok(writeln!(out, "{} may ask; what it needs is in {}", credentials.terminal, folder.display())?)
+        }
+        Command::Terminal(TerminalCommand::Withdraw { name, state }) => {
+            let authority = open(&state)?;
+            let id = TerminalId::new(&name).ok_or_else(|| CommandError::NoSuchTerminal(name.clone()))?;
+            let terminal = authority.store().terminal(TerminalKey::Id(&id))?;
+            let mut terminal = terminal.ok_or(CommandError::NoSuchTerminal(name))?;
+            terminal.authorised = false;
+            Ok(authority.store().register_terminal(&terminal)?)
+        }
+        Command::Terminal(TerminalCommand::AcceptLog { name, state }) => {
+            let id = TerminalId::new(&name).ok_or_else(|| CommandError::NoSuchTerminal(name))?;
+            Ok(open(&state)?.store().forget_witness(&id)?)
+        }
+        Command::Terminal(TerminalCommand::List(folder)) => print(out, &folder, &terminals(&open(&folder.state)?)?),
+        Command::Unsettled(folder) => print(out, &folder, &unsettled(&open(&folder.state)?, &*clock)?),
+        Command::Status(folder) => print(out, &folder, &status(&open(&folder.state)?)?),
+    }
+}
+
+fn initialise(init: &Init, keys: &dyn KeyStore, clock: &SharedClock, out: &mut dyn Write) -> Result<(), CommandError> {
+    if setup::exists(&init.state) {
+        return Err(SetupError::AlreadyInitialised(init.state.clone()).into());
+    }
+    let mut config = Config {
+        issuing: match init.generation {
+            Generation::Jpki2016 => IssuingProfile::jpki_2016(),
+            Generation::JpkiNext => IssuingProfile::jpki_next(),
+        },
+        plain_http_cmp: init.plain_http_cmp,
+        ..Config::default()
+    };
+    if let Some(url) = &init.ocsp_url {
+        config.ocsp_url.clone_from(url);
+    }
+    fs::create_dir_all(&init.state).map_err(|source| SetupError::Io { path: init.state.clone(), source })?;
+    let hsm = keys.create(&init.state, &setup::required_keys(&config.issuing), init.seed)?;
+    setup::initialise(&init.state, hsm, clock.clone(), &config, &[])?;
+    Ok(writeln!(out, "an authority was made in {}", init.state.display())?)
+}
+
+fn registration(add: &Add) -> Result<TerminalRegistration, CommandError> {
+    let key = |path: &PathBuf| {
+        let pem = fs::read(path).map_err(|source| SetupError::Io { path: path.clone(), source })?;
+        let key = SubjectPublicKeyInfoOwned::from_pem(pem).map_err(|_| CommandError::NotAKey(path.clone()))?;
+        key.to_der().map_err(|_| CommandError::NotAKey(path.clone()))
+    };
+    Ok(TerminalRegistration {
+        name: add.name.clone(),
+        window: add.window.clone(),
+        municipality: Municipality {
+            code: add.window.chars().take(5).collect(),
+            prefecture: add.prefecture.clone(),
+            city: add.city.clone(),
+        },
+        signing_key: key(&add.signing_key)?,
+        tls_key: key(&add.tls_key)?,
+        log_key: add.log_key.as_ref().map(key).transpose()?,
+        test_peer: add.test_peer,
+    })
+}
+
+fn serve(
+    authority: Arc<Authority>,
+    clock: SharedClock,
+    options: &Serve,
+    out: &mut dyn Write,
+) -> Result<(), CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let at = Addresses { cmp: options.cmp, http: options.http };
+        let service = Service::bind(authority, clock, at).await?;
+        let Addresses { cmp, http } = service.addresses()?;
+        writeln!(out, "{}", json!({ "ready": true, "cmp": cmp.to_string(), "http": http.to_string() }))?;
+        out.flush()?;
+        let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        let mut interrupted = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+        let until_stdin_ends = options.until_stdin_ends;
+        let stop = async move {
+            tokio::select! {
+                _ = terminated.recv() => {}
+                _ = interrupted.recv() => {}
+                () = stdin_ended(), if until_stdin_ends => {}
+            }
+        };
+        service.run(stop).await;
+        Ok(())
+    })
+}
+
+/// Waits in a thread of its own, which nobody waits for: reading standard input can't be called off.
+async fn stdin_ended() {
+    let (ended, wait) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let copied = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        // Nobody waits any more: the service has stopped for another reason.
+        let _ = ended.send(copied);
+    });
+    // However it ended, nothing comes any more.
+    drop(wait.await);
+}
+
+fn terminals(authority: &Authority) -> Result<Value, CommandError> {
+    let terminals = authority.store().terminals()?.into_iter().map(|terminal| {
+        json!({
+            "name": terminal.id.as_str(),
+            "window": terminal.window,
+            "municipality": terminal.municipality.code,
+            "authorised": terminal.authorised,
+            "test_peer": terminal.test_peer,
+        })
+    });
+    Ok(json!({ "terminals": terminals.collect::<Vec<_>>() }))
+}
+
+fn unsettled(authority: &Authority, clock: &dyn Clock) -> Result<Value, CommandError> {
+    let cases = authority.store().unsettled(clock.wall())?.into_iter().map(|case| {
+        json!({
+            "kind": case.kind,
+            "serial": case.serial,
+            "predecessor": case.predecessor,
+            "municipality": case.municipality,
+            "terminal": case.terminal.as_str(),
+            "confirmed_at": case.confirmed_at.to_string(),
+        })
+    });
+    Ok(json!({ "unsettled": cases.collect::<Vec<_>>() }))
+}
+
+fn status(authority: &Authority) -> Result<Value, CommandError> {
+    let counts = authority.store().counts()?.into_iter().map(|(kind, state, count)| {
+        let state = match state {
+            State::Issued => "issued",
+            State::Valid => "valid",
+            State::Revoked => "revoked",
+            State::Superseded => "superseded",
+        };
+        json!({ "kind": kind, "state": state, "count": count })
+    });
+    let alarms = authority.store().alarms()?.into_iter().map(|alarm| {
+        json!({
+            "terminal": alarm.terminal.as_str(),
+            "kind": format!("{:?}", alarm.kind),
+            "witnessed_size": alarm.witnessed_size,
+            "offered_size": alarm.offered_size,
+            "at": alarm.at.to_string(),
+        })
+    });
+    Ok(json!({
+        "generation": authority.config().issuing.name,
+        "certificates": counts.collect::<Vec<_>>(),
+        "alarms": alarms.collect::<Vec<_>>(),
+    }))
+}
+
+/// As one JSON document, or one line for each thing.
+fn print(out: &mut dyn Write, folder: &Folder, document: &Value) -> Result<(), CommandError> {
+    if folder.json {
+        return Ok(writeln!(out, "{document}")?);
+    }
+    for (name, value) in document.as_object().into_iter().flatten() {
+        match value.as_array() {
+            Some(rows) => {
+                writeln!(out, "{name}: {}", rows.len())?;
+                for row in rows {
+                    let fields = row.as_object().into_iter().flatten();
+                    let fields = fields.map(|(name, value)| {
+                        format!("{name} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+                    });
+                    writeln!(out, "  {}", fields.collect::<Vec<_>>().join("  "))?;
+                }
+            }
+            None => writeln!(out, "{name}: {}", value.as_str().unwrap_or_default())?,
+        }
+    }
+    Ok(())
+}
