@@ -1,4 +1,34 @@
-//! The domain: residents, applications, certificate profiles, card layout, PIN rules.
+//! The domain: residents, applications, certificate profiles, card layout, PIN rules. No input or output, no clock, no randomness.
+//!
+//! From a resident to an application, in the characters that certificates allow:
+//!
+//! ```
+//! use jiff::civil::date;
+//! use jpki::{Application, ApplicationChoices, CertificateKind, Resident, Sex, SubstitutionTable, eligible};
+//!
+//! let resident = Resident {
+//!     number: "101".into(),
+//!     name: "髙橋　桜".into(),
+//!     former_family_name: Some("佐藤".into()),
+//!     alias: None,
+//!     address: "東京都みどり区北町1-2-3".into(),
+//!     birth: date(1980, 2, 17),
+//!     sex: Sex::Female,
+//!     stay_until: None,
+//! };
+//! let today = date(2026, 7, 1);
+//! eligible(&resident, CertificateKind::Signature, today)?;
+//!
+//! let table = SubstitutionTable::builtin();
+//! let application = Application::from_resident(&resident, today, table, &ApplicationChoices::default())?;
+//! assert_eq!(application.name.text, "高橋［佐藤］　桜");
+//! assert_eq!(application.name.substituted, "10000000");
+//! assert_eq!(application.address.text, "東京都みどり区北町１－２－３");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! From the authority's answer to a certificate that may be written to the card: [`check`] compares every field with the application, the
+//! card's key and the profile.
 
 mod application;
 pub mod card;

@@ -68,11 +68,10 @@ pub(super) fn address(random: &mut impl Rng) -> String {
     let mut address = format!("{MUNICIPALITY}{district}");
     match parts {
         0 => {
-            address += &format!(
-                "{}番地{}",
-                number(random, 3999),
-                if random.gen_bool(0.4) { format!("の{}", number(random, 9)) } else { String::new() }
-            )
+            address += &format!("{}番地", number(random, 3999));
+            if random.gen_bool(0.4) {
+                address += &format!("の{}", number(random, 9));
+            }
         }
         _ if random.gen_bool(0.85) => {
             address += &format!("{}丁目{}番{}号", number(random, parts), number(random, 40), number(random, 30));
