@@ -3,11 +3,14 @@
 //!
 //! * [`Stage`]: the world and its terminals.
 //! * [`line`], [`folder`]: the ports at which faults strike.
+//! * [`loops`]: the fault loops.
 //! * [`checks`]: the invariants I1–I8, each by its name.
 
 pub mod checks;
 pub mod folder;
 pub mod line;
+pub mod loops;
 pub mod stage;
+mod stale;
 
 pub use stage::{Stage, Start};

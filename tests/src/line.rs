@@ -7,6 +7,8 @@ use authority::Authority;
 use authority::store::TerminalId;
 use authority_link::{AuthorityLine, LineError};
 use madoguchi_time::{Clock, Deadline, VirtualClock};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
 use zeroize::Zeroizing;
 
 /// What happens to a message.
@@ -96,8 +98,12 @@ impl PostOffice {
     }
 
     fn hear(&self, request: &[u8], terminal: Option<&TerminalId>) -> Vec<u8> {
-        self.lock().heard.push(request.to_vec());
-        self.authority.handle(request, terminal, self.clock.wall())
+        let mut inner = self.lock();
+        inner.heard.push(request.to_vec());
+        let number = inner.heard.len() as u64;
+        drop(inner);
+        let mut random = ChaCha20Rng::seed_from_u64(number);
+        self.authority.handle(request, terminal, self.clock.wall(), &mut random)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -106,7 +106,7 @@ impl Stage {
         let config: Config = parts::authority_config(profile, "http://127.0.0.1:9/ocsp");
         let (authority, credentials) =
             in_memory(authority_hsm(profile), clock.clone(), &config, &registrations).expect("an authority");
-        let certificates = authority.certificates();
+        let certificates = authority.certificates().expect("certificates");
         let authority = Arc::new(authority);
         let resident = resident();
         let personalisation =

@@ -1,0 +1,431 @@
+//! The fault loops: the issuing procedure under one fault at a time, for every n. Each loop ends when n exceeds what there is.
+//!
+//! A loop runs any [`Variant`] of the procedure. The product's own must come through all of them; the four deliberate
+//! mistakes must each be noticed by at least one.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jpki::{CertificateKind, IssuingProfile};
+use orchestrator::{Plan, Progress, Step};
+use sim_card::nvm::Tear;
+use sim_card::{Fault, Mistake, When};
+
+use crate::checks::Broken;
+use crate::line::Mishap;
+use crate::stage::{Interlude, OPERATOR, Stage, Start};
+use crate::stale;
+
+const BOTH: [CertificateKind; 2] = CertificateKind::BOTH;
+
+/// The procedure as it is, or with a deliberate mistake.
+#[derive(Clone, Copy)]
+pub struct Variant {
+    /// Its name.
+    pub name: &'static str,
+    /// Puts the steps into the variant's order.
+    order: fn(Plan) -> Plan,
+    /// What the card does wrong.
+    mistake: Option<Mistake>,
+}
+
+impl Variant {
+    /// The product.
+    pub const PRODUCT: Self = Self { name: "product", order: |plan| plan, mistake: None };
+    /// The old certificate is superseded as soon as the new one is confirmed.
+    pub const SUPERSEDE_AT_CONFIRMATION: Self = Self {
+        name: "supersede at confirmation",
+        order: |plan| swapped(plan, Step::Commit, Step::Supersede),
+        mistake: None,
+    };
+    /// The card commits before the authority has been told.
+    pub const CONFIRM_AFTER_COMMIT: Self =
+        Self { name: "confirm after commit", order: |plan| swapped(plan, Step::Confirm, Step::Commit), mistake: None };
+    /// The card commits whatever is pending, whatever it is called.
+    pub const UNNAMED_COMMIT: Self =
+        Self { name: "unnamed commit", order: |plan| plan, mistake: Some(Mistake::UnnamedCommit) };
+    /// Both kinds are prepared, and one commit makes both active.
+    pub const ONE_COMMIT_FOR_BOTH: Self =
+        Self { name: "one commit for both kinds", order: interleaved, mistake: Some(Mistake::CommitBothKinds) };
+
+    /// The four deliberate mistakes.
+    pub const MISTAKES: [Self; 4] = [
+        Self::SUPERSEDE_AT_CONFIRMATION,
+        Self::CONFIRM_AFTER_COMMIT,
+        Self::UNNAMED_COMMIT,
+        Self::ONE_COMMIT_FOR_BOTH,
+    ];
+
+    fn plan(self, start: Start) -> Plan {
+        (self.order)(match start {
+            Start::Fresh => Plan::issue(&BOTH),
+            Start::Issued => Plan::renew(&BOTH),
+        })
+    }
+
+    fn stage(self, start: Start) -> Stage {
+        let stage = Stage::new(&IssuingProfile::jpki_2016(), start);
+        if let Some(mistake) = self.mistake {
+            stage.control(0).with_card(|card| card.make_mistake(mistake));
+        }
+        stage
+    }
+}
+
+/// The plan with two neighbouring steps in each other's place.
+fn swapped(plan: Plan, first: Step, second: Step) -> Plan {
+    let swap = |step| match step {
+        step if step == first => second,
+        step if step == second => first,
+        step => step,
+    };
+    let steps = plan.steps().iter().map(|(kind, step)| (*kind, swap(*step))).collect();
+    plan.reordered(steps)
+}
+
+/// Step by step for both kinds, until each is on the card; then one kind after the other.
+fn interleaved(plan: Plan) -> Plan {
+    let early = |step: Step| step < Step::Confirm;
+    let mut steps: Vec<_> = plan.steps().iter().copied().filter(|(_, step)| early(*step)).collect();
+    steps.sort_by_key(|(kind, step)| (*step, *kind));
+    steps.extend(plan.steps().iter().copied().filter(|(_, step)| !early(*step)));
+    plan.reordered(steps)
+}
+
+/// What a loop found.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// How many cases were played.
+    pub cases: usize,
+    /// What was broken, with the case in which it was.
+    pub broken: Vec<String>,
+}
+
+impl Findings {
+    fn note(&mut self, case: &str, checked: Result<(), Broken>) {
+        if let Err(broken) = checked {
+            self.broken.push(format!("{case}: {broken}"));
+        }
+    }
+
+    /// Adds another loop's findings.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.cases += other.cases;
+        self.broken.extend(other.broken);
+        self
+    }
+}
+
+/// How the job looks when it has been interrupted, and when it has been taken up.
+fn settle(findings: &mut Findings, case: &str, variant: Variant, stage: &mut Stage, place: usize, start: Start) {
+    let worked: &[CertificateKind] = if start == Start::Issued { &BOTH } else { &[] };
+    findings.note(case, stage.check_agreement(worked));
+    stage.carry_card(place);
+    // One visit settles what was open, one issues what is still missing.
+    for _ in 0..2 {
+        let ended = stage.run(place, (variant.order)(Plan::issue(&BOTH)));
+        if ended.is_ok() && stage.check_settled().is_ok() {
+            break;
+        }
+    }
+    findings.note(case, stage.check_settled());
+    for place in 0..stage.places() {
+        findings.note(case, stage.check_accounted(place));
+    }
+    findings.note(case, stage.check_nothing_left());
+    findings.cases += 1;
+}
+
+/// Lets `watch` look at the stage whenever the terminal tells something.
+fn check_at_every_step(stage: &Arc<Mutex<Stage>>, start: Start) -> Arc<Mutex<Findings>> {
+    let findings: Arc<Mutex<Findings>> = Arc::default();
+    let worked: &[CertificateKind] = if start == Start::Issued { &BOTH } else { &[] };
+    let (seen, noted) = (Arc::downgrade(stage), findings.clone());
+    let watch: Arc<Mutex<dyn FnMut(&Progress) + Send>> = Arc::new(Mutex::new(move |progress: &Progress| {
+        // A stage that is busy with the other terminal is looked at from there.
+        if let Some(stage) = seen.upgrade()
+            && let Ok(stage) = stage.try_lock()
+            && let Ok(mut findings) = noted.lock()
+        {
+            findings.cases += 1;
+            findings.note(&format!("at {progress:?}"), stage.check_agreement(worked));
+        }
+    }));
+    if let Ok(mut stage) = stage.lock() {
+        stage.watch = watch;
+    }
+    findings
+}
+
+/// No fault at all, looked at whenever the terminal tells something.
+///
+/// # Panics
+/// If the stage breaks down.
+#[must_use]
+pub fn undisturbed(variant: Variant) -> Findings {
+    let mut all = Findings::default();
+    for start in [Start::Fresh, Start::Issued] {
+        let stage = Arc::new(Mutex::new(variant.stage(start)));
+        let steps = check_at_every_step(&stage, start);
+        let (mut terminal, number) = {
+            let mut stage = stage.lock().expect("a stage");
+            (stage.start(0).expect("a terminal"), stage.resident.number.clone())
+        };
+        let run = terminal.log_on(OPERATOR).and_then(|()| terminal.run(&number, variant.plan(start)));
+        drop(terminal);
+        let mut steps = steps.lock().expect("findings");
+        steps.note("undisturbed", run.map(drop).map_err(|error| format!("{error:?}")));
+        settle(&mut steps, "undisturbed", variant, &mut stage.lock().expect("a stage"), 0, start);
+        all = all.and(std::mem::take(&mut *steps));
+    }
+    all
+}
+
+/// The card leaves at the n-th APDU and comes back to the same terminal.
+#[must_use]
+pub fn card_leaves_and_comes_back(variant: Variant, start: Start) -> Findings {
+    let mut findings = Findings::default();
+    for n in 1.. {
+        let mut struck = false;
+        for when in When::BOTH {
+            let mut stage = variant.stage(start);
+            let control = stage.control(0);
+            control.return_when_awaited(true);
+            control.arm(n, Fault::Remove(when));
+            // Whether this run reaches its end is not the question; what it leaves is.
+            let _ = stage.run(0, variant.plan(start));
+            struck |= control.armed() == 0;
+            control.disarm();
+            settle(&mut findings, &format!("{start:?}, APDU {n}, {when:?}"), variant, &mut stage, 0, start);
+        }
+        if !struck {
+            break;
+        }
+    }
+    findings
+}
+
+/// The card leaves at the n-th APDU; a second terminal, which knows nothing, works with it; then it comes back to the first,
+/// which goes on.
+///
+/// # Panics
+/// If the stage breaks down.
+#[must_use]
+pub fn card_visits_a_second_terminal(variant: Variant, start: Start) -> Findings {
+    let mut findings = Findings::default();
+    for n in 1.. {
+        let stage = Arc::new(Mutex::new(variant.stage(start)));
+        let (control, number) = {
+            let stage = stage.lock().expect("a stage");
+            (stage.control(0), stage.resident.number.clone())
+        };
+        control.arm(n, Fault::Remove(When::AfterExecution));
+        let (elsewhere, away) = (stage.clone(), control.clone());
+        let mut terminal = stage
+            .lock()
+            .expect("a stage")
+            .start_with(0, |reader| {
+                Box::new(Interlude {
+                    reader,
+                    waits: 0,
+                    happens: move |waits| {
+                        if waits > 0 && !away.has_card() {
+                            let mut stage = elsewhere.lock().expect("a stage");
+                            stage.carry_card(1);
+                            let _ = stage.run(1, variant.plan(start));
+                            stage.carry_card(0);
+                        }
+                    },
+                })
+            })
+            .expect("a terminal");
+        let _ = terminal.log_on(OPERATOR).and_then(|()| terminal.run(&number, variant.plan(start)));
+        drop(terminal);
+        let struck = control.armed() == 0;
+        control.disarm();
+        let mut stage = stage.lock().expect("a stage");
+        settle(&mut findings, &format!("{start:?}, APDU {n}"), variant, &mut stage, 1, start);
+        if !struck {
+            break;
+        }
+    }
+    findings
+}
+
+/// A renewal; after the n-th APDU a terminal with a stale idea of the card commits the certificate that it believes to be
+/// pending, which has been active for long.
+///
+/// # Panics
+/// If the stage breaks down.
+#[must_use]
+pub fn stale_terminal_commits(variant: Variant) -> Findings {
+    let start = Start::Issued;
+    let mut findings = Findings::default();
+    for n in 1.. {
+        let stage = Arc::new(Mutex::new(variant.stage(start)));
+        let (control, number, believed) = {
+            let stage = stage.lock().expect("a stage");
+            let believed = BOTH.map(|kind| (kind, stage.control(0).slots(kind).and_then(|slots| slots.active)));
+            (stage.control(0), stage.resident.number.clone(), believed)
+        };
+        control.arm(n, Fault::Remove(When::AfterExecution));
+        let (elsewhere, away) = (stage.clone(), control.clone());
+        let noted: Arc<Mutex<Findings>> = Arc::default();
+        let noting = noted.clone();
+        let mut terminal = stage
+            .lock()
+            .expect("a stage")
+            .start_with(0, |reader| {
+                Box::new(Interlude {
+                    reader,
+                    waits: 0,
+                    happens: move |waits| {
+                        if waits > 0 && !away.has_card() {
+                            let stage = elsewhere.lock().expect("a stage");
+                            stage.carry_card(1);
+                            for (kind, name) in believed {
+                                stale::commit(&stage, 1, kind, name.expect("was issued"));
+                            }
+                            let checked = stage.check_agreement(&BOTH);
+                            noting.lock().expect("findings").note(&format!("stale commit at APDU {n}"), checked);
+                            stage.carry_card(0);
+                        }
+                    },
+                })
+            })
+            .expect("a terminal");
+        let _ = terminal.log_on(OPERATOR).and_then(|()| terminal.run(&number, variant.plan(start)));
+        drop(terminal);
+        let struck = control.armed() == 0;
+        control.disarm();
+        findings = findings.and(std::mem::take(&mut *noted.lock().expect("findings")));
+        let mut stage = stage.lock().expect("a stage");
+        settle(&mut findings, &format!("stale terminal at APDU {n}"), variant, &mut stage, 0, start);
+        if !struck {
+            break;
+        }
+    }
+    findings
+}
+
+/// The n-th message to the authority, or its answer, meets a mishap: once, or however often it is repeated.
+#[must_use]
+pub fn messages_meet_mishaps(variant: Variant, start: Start) -> Findings {
+    let mut findings = Findings::default();
+    for mishap in Mishap::ALL {
+        for stubborn in [false, true] {
+            for n in 1.. {
+                let mut stage = variant.stage(start);
+                stage.post.arm(n, mishap, stubborn);
+                let _ = stage.run(0, variant.plan(start));
+                let struck = stage.post.disarm() == 0;
+                let case = format!("{start:?}, message {n} {mishap:?}, stubborn: {stubborn}");
+                if mishap == Mishap::Delayed && n % 2 == 0 {
+                    // Late, but before the job is taken up; else after all is done.
+                    stage.post.deliver_delayed();
+                }
+                settle(&mut findings, &case, variant, &mut stage, 0, start);
+                stage.post.deliver_delayed();
+                findings.note(&case, stage.check_settled());
+                if !struck {
+                    break;
+                }
+            }
+        }
+    }
+    findings
+}
+
+/// Power is cut at the card's n-th memory write.
+#[must_use]
+pub fn power_cut_at_card_writes(variant: Variant, start: Start) -> Findings {
+    let mut findings = Findings::default();
+    for n in 1.. {
+        let mut struck = false;
+        for tear in [Tear::Untouched, Tear::Garbled] {
+            let mut stage = variant.stage(start);
+            let control = stage.control(0);
+            control.return_when_awaited(true);
+            let switch = control.with_card(|card| card.power_switch());
+            let Some(switch) = switch else { continue };
+            switch.cut_at_write(n, tear);
+            let _ = stage.run(0, variant.plan(start));
+            struck |= !switch.cancel();
+            settle(&mut findings, &format!("{start:?}, write {n}, {tear:?}"), variant, &mut stage, 0, start);
+        }
+        if !struck {
+            break;
+        }
+    }
+    findings
+}
+
+/// The terminal's power is cut at its n-th write to journal or log; it is started again on the same folder.
+#[must_use]
+pub fn terminal_stops_at_writes(variant: Variant, start: Start) -> Findings {
+    let mut findings = Findings::default();
+    for n in 1.. {
+        let mut stage = variant.stage(start);
+        stage.disk(0).cut_at_write(n);
+        let _ = stage.run(0, variant.plan(start));
+        let struck = stage.disk(0).mend();
+        settle(&mut findings, &format!("{start:?}, write {n}"), variant, &mut stage, 0, start);
+        if !struck {
+            break;
+        }
+    }
+    findings
+}
+
+/// Every pair: the m-th message meets a mishap, and the card leaves at the n-th APDU and comes back to the other terminal.
+#[must_use]
+pub fn pairs_of_faults(variant: Variant, start: Start) -> Findings {
+    let mut findings = Findings::default();
+    for m in 1.. {
+        let mut message_struck = false;
+        for n in 1.. {
+            let mut stage = variant.stage(start);
+            let control = stage.control(0);
+            control.return_when_awaited(true);
+            control.arm(n, Fault::Remove(When::AfterExecution));
+            // Alternately, so that all pairs of positions meet both sides of a loss.
+            let mishap = if (m + n) % 2 == 0 { Mishap::RequestLost } else { Mishap::AnswerLost };
+            stage.post.arm(m, mishap, true);
+            let _ = stage.run(0, variant.plan(start));
+            let card_struck = control.armed() == 0;
+            message_struck |= stage.post.disarm() == 0;
+            control.disarm();
+            settle(&mut findings, &format!("{start:?}, message {m}, APDU {n}"), variant, &mut stage, 1, start);
+            if !card_struck {
+                break;
+            }
+        }
+        if !message_struck {
+            break;
+        }
+    }
+    findings
+}
+
+/// The authority gives up on what was not confirmed, long after the card was taken away at the n-th APDU.
+#[must_use]
+pub fn authority_gives_up(variant: Variant, start: Start) -> Findings {
+    let mut findings = Findings::default();
+    for n in 1.. {
+        let mut stage = variant.stage(start);
+        let control = stage.control(0);
+        control.arm(n, Fault::Remove(When::AfterExecution));
+        let _ = stage.run(0, variant.plan(start));
+        let struck = control.armed() == 0;
+        control.disarm();
+        stage.wait(Duration::from_secs(24 * 3600));
+        let case = format!("{start:?}, given up after APDU {n}");
+        findings.note(&case, stage.authority.expire_unconfirmed(stage.now()).map(drop).map_err(|e| e.to_string()));
+        settle(&mut findings, &case, variant, &mut stage, 1, start);
+        if !struck {
+            break;
+        }
+    }
+    findings
+}
