@@ -53,6 +53,8 @@ pub enum Answer {
     Refused {
         /// Why.
         failure: FailureInfo,
+        /// The authority's own number for it, where it has one (`docs/protocols/authority.md` §6).
+        code: Option<i64>,
         /// The authority's words, for diagnosis.
         text: String,
     },
@@ -68,8 +70,8 @@ impl std::fmt::Debug for Answer {
             Self::State(state) => f.debug_tuple("State").field(state).finish(),
             Self::Checkpoint(checkpoint) => f.debug_tuple("Checkpoint").field(checkpoint).finish(),
             Self::Unsettled(cases) => f.debug_tuple("Unsettled").field(cases).finish(),
-            Self::Refused { failure, text } => {
-                f.debug_struct("Refused").field("failure", failure).field("text", text).finish()
+            Self::Refused { failure, code, text } => {
+                f.debug_struct("Refused").field("failure", failure).field("code", code).field("text", text).finish()
             }
         }
     }
@@ -97,7 +99,7 @@ pub fn open_answer(
     let nonce = message.header.sender_nonce.map(|nonce| nonce.into_bytes());
     let unexpected = |got| LinkError::UnexpectedAnswer { expected: expected.answer.name(), got };
     match (expected.answer, message.body) {
-        (_, PkiBody::Error(content)) => Ok(refused(&content.pki_status_info)),
+        (_, PkiBody::Error(content)) => Ok(refused(&content.pki_status_info, content.error_code)),
         (ExpectedAnswer::Ip, PkiBody::Ip(content)) => issued(&content, nonce),
         (ExpectedAnswer::PkiConf, PkiBody::PkiConf(_)) => Ok(Answer::Confirmed),
         (ExpectedAnswer::Rp, PkiBody::Rp(content)) => revoked(&content),
@@ -126,7 +128,7 @@ fn issued(content: &CertRepMessage, nonce: Option<Vec<u8>>) -> Result<Answer, Li
                 nonce,
             })
         }
-        (PkiStatus::Rejection, None) => Ok(refused(&response.status)),
+        (PkiStatus::Rejection, None) => Ok(refused(&response.status, None)),
         (PkiStatus::Waiting, None) => Err(unexpected("waiting")),
         _ => Err(unexpected("ip that neither grants nor rejects")),
     }
@@ -136,7 +138,7 @@ fn revoked(content: &RevRepContent) -> Result<Answer, LinkError> {
     match content.status.as_slice() {
         [status] => match status.status {
             PkiStatus::Accepted | PkiStatus::GrantedWithMods => Ok(Answer::Revoked),
-            PkiStatus::Rejection => Ok(refused(status)),
+            PkiStatus::Rejection => Ok(refused(status, None)),
             _ => Err(LinkError::UnexpectedAnswer { expected: "rp", got: "rp that neither grants nor rejects" }),
         },
         _ => Err(LinkError::UnexpectedAnswer { expected: "rp", got: "rp with several statuses" }),
@@ -156,6 +158,6 @@ fn told(answer: ExpectedAnswer, info: &InfoTypeAndValue) -> der::Result<Option<A
     })
 }
 
-fn refused(status: &PkiStatusInfo) -> Answer {
-    Answer::Refused { failure: status.fail_info.unwrap_or_default(), text: status.text() }
+fn refused(status: &PkiStatusInfo, code: Option<i64>) -> Answer {
+    Answer::Refused { failure: status.fail_info.unwrap_or_default(), code, text: status.text() }
 }

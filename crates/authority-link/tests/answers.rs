@@ -155,11 +155,12 @@ fn a_refusal_is_an_answer() {
     let world = World::new();
     let sent = certification(&world);
     let status = PkiStatusInfo::rejection(Failure::BadPop, "no proof");
-    let error = ErrorMsgContent { pki_status_info: status.clone(), error_code: None, error_details: None };
+    let error = ErrorMsgContent { pki_status_info: status.clone(), error_code: Some(2), error_details: None };
     let rejected = CertResponse { cert_req_id: 0, status, certified_key_pair: None, rsp_info: None };
-    for body in [PkiBody::Error(error), ip(rejected)] {
+    for (body, code) in [(PkiBody::Error(error), Some(2)), (ip(rejected), None)] {
         let answer = open(&world, &sent, &reply(&world, &sent, body).bytes()).unwrap();
-        assert_eq!(answer, Answer::Refused { failure: FailureInfo::from(Failure::BadPop), text: "no proof".into() });
+        let failure = FailureInfo::from(Failure::BadPop);
+        assert_eq!(answer, Answer::Refused { failure, code, text: "no proof".into() });
     }
     // Neither granted nor refused.
     let waiting = PkiStatusInfo { status: PkiStatus::Waiting, ..PkiStatusInfo::accepted() };

@@ -219,8 +219,11 @@ fn peer_openssl_repeats_unknown_questions() {
 fn peer_openssl_refuses() {
     let peer = Peer::on_p256();
     let ask = |options: &[&str], request| peer.ask(&mut peer.serve(options), request);
-    let refused =
-        |failure: Failure, text: &str| Answer::Refused { failure: FailureInfo::from(failure), text: text.into() };
+    let refused = |failure: Failure, text: &str| Answer::Refused {
+        failure: FailureInfo::from(failure),
+        code: None,
+        text: text.into(),
+    };
 
     // PKIFailureInfo beyond the sixteenth bit.
     let options = ["-pkistatus", "2", "-failure", "21", "-statusstring", "in use"];
