@@ -558,6 +558,10 @@ fn the_terminals_side_is_compared_too() {
             Err(Mismatch::Issuer(Field::NotAfter))
         );
         assert_eq!(world.check(&certificate, |e| e.environment = &production), Err(Mismatch::Issuer(Field::Subject)));
+        for serial in [&[0x1E, 0xE6, 0x07][..], &[0x00, 0x1E, 0xE6, 0x07]] {
+            let verdict = world.check(&certificate, |e| e.predecessor = Some(serial));
+            assert_eq!(verdict, Err(Mismatch::Field(Field::SerialNumber)));
+        }
         assert_eq!(world.check(&certificate, |e| e.spki = &[]), Err(Mismatch::Field(Field::PublicKey)));
     }
 }

@@ -61,7 +61,7 @@ pub struct Expected<'a> {
     pub renewal: bool,
     /// What else ends its validity; see [`crate::validity::validity`].
     pub limits: &'a [Timestamp],
-    /// Serial number of the certificate that it replaces, big-endian; the new one must be another.
+    /// Serial number of the certificate that it replaces, big-endian, with or without leading zeros; the new one must be another.
     pub predecessor: Option<&'a [u8]>,
 }
 
@@ -171,7 +171,8 @@ fn check_names(view: &CertificateView, issuer: &CertificateView, expected: &Expe
     let is_positive = view.serial.iter().any(|byte| *byte != 0);
     // RFC 5280 §4.1.2.2: 20 octets at most.
     require(is_positive && view.serial.len() <= 20, Field::SerialNumber)?;
-    require(expected.predecessor != Some(&view.serial), Field::SerialNumber)?;
+    let significant = |serial: &'_ [u8]| serial.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<u8>>();
+    require(expected.predecessor.map(significant).as_deref() != Some(&view.serial), Field::SerialNumber)?;
     require(view.issuer == issuer.subject, Field::Issuer)?;
 
     let common_name = view.subject.get(CN).ok_or(Mismatch::Field(Field::Subject))?;
