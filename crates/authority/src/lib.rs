@@ -23,10 +23,9 @@ mod witness;
 pub use authority::{Authority, CrlError};
 pub use error::{RegistrationFault, SetupError};
 pub use keys::WeakKey;
-pub use profile::simulated_profile;
 pub use service::{Addresses, Service};
 pub use setup::{
-    AuthorityCertificates, Config, TerminalCredentials, TerminalRegistration, add_terminal, exists, in_memory,
-    initialise, key, open, required_keys, terminal_folder,
+    AuthorityCertificates, Config, TerminalCredentials, TerminalRegistration, add_terminal, certificates, exists,
+    in_memory, initialise, key, open, required_keys, terminal_folder,
 };
 pub use signer::SignError;

@@ -8,20 +8,6 @@ use jpki::{CertificateKind, CertificateProfile, Municipality};
 use x509_cert::attr::AttributeTypeAndValue;
 use x509_cert::name::{Name, RdnSequence, RelativeDistinguishedName};
 
-/// Names and policies of a simulated authority. Its names say that it is one, so that nothing of it is ever taken for real; its
-/// policies are those of the test environment.
-#[must_use]
-pub fn simulated_profile() -> CertificateProfile {
-    CertificateProfile {
-        name: "simulated".to_owned(),
-        organization: "JPKI-SIM".to_owned(),
-        agency: "Madoguchi Simulated Authority".to_owned(),
-        organization_ja: "公的個人認証サービス（模擬）".to_owned(),
-        agency_ja: "模擬認証局運営主体".to_owned(),
-        ..CertificateProfile::test()
-    }
-}
-
 /// The names that certificates carry, by a profile.
 #[derive(Clone)]
 pub(crate) struct Names(pub(crate) CertificateProfile);

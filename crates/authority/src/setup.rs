@@ -29,7 +29,7 @@ use crate::authority::Authority;
 use crate::certificate::{self, CertificationAuthority, Purpose};
 use crate::error::{RegistrationFault, SetupError};
 use crate::ocsp::Responder;
-use crate::profile::{Names, simulated_profile};
+use crate::profile::Names;
 use crate::signer::{Keys, Signer};
 use crate::store::{Sequence, SqliteStore, Store, Terminal, TerminalId};
 
@@ -78,6 +78,9 @@ pub struct Config {
     pub plain_http_cmp: bool,
     /// The first serial number of each kind.
     pub first_serial: u32,
+    /// How many years it issues under one certificate, which then outlives what it has issued: 4 years and the 6 of the longest
+    /// certificate make the 10 years of JPKI's roots.
+    pub issuing_years: u8,
     /// For which generation of cards it issues.
     pub issuing: IssuingProfile,
     /// Names and policies of its certificates.
@@ -92,8 +95,9 @@ impl Default for Config {
             clock_tolerance_seconds: 300,
             plain_http_cmp: false,
             first_serial: 2_000_001,
+            issuing_years: 4,
             issuing: IssuingProfile::jpki_2016(),
-            certificates: simulated_profile(),
+            certificates: CertificateProfile::simulator(),
         }
     }
 }
@@ -173,10 +177,6 @@ pub(crate) struct Credentials {
     pub(crate) tls_signer: Signer,
 }
 
-/// How long an authority issues under one certificate, which then must outlive what it has issued: 4 and 6 years make the 10 years of
-/// JPKI's roots.
-const ISSUING_YEARS: i32 = 4;
-
 const CONFIG: &str = "authority.toml";
 const STORE: &str = "store.sqlite";
 const CERTIFICATES: &str = "certificates";
@@ -247,6 +247,25 @@ pub fn open(dir: &Path, hsm: Arc<dyn Hsm>, clock: SharedClock) -> Result<Authori
     let store = open_store(dir, &config)?;
     let keys = Keys::new(hsm, clock);
     Authority::assemble(Arc::new(store), &keys, config, |name| read_certificate(&dir.join(CERTIFICATES), name))
+}
+
+/// The own certificates of the authority in the folder `dir`, which needs no HSM.
+///
+/// # Errors
+/// [`SetupError::NotInitialised`], [`SetupError::Io`], [`SetupError::Damaged`].
+pub fn certificates(dir: &Path) -> Result<AuthorityCertificates, SetupError> {
+    if !exists(dir) {
+        return Err(SetupError::NotInitialised(dir.to_owned()));
+    }
+    let read = |name| Ok::<_, SetupError>(read_certificate(&dir.join(CERTIFICATES), name)?.to_der()?);
+    let [authentication_ca, signature_ca] = file::CA;
+    Ok(AuthorityCertificates {
+        signature_ca: read(signature_ca)?,
+        authentication_ca: read(authentication_ca)?,
+        infrastructure_ca: read(file::INFRASTRUCTURE_CA)?,
+        cmp: read(file::CMP)?,
+        tls: read(file::TLS)?,
+    })
 }
 
 /// An authority that leaves nothing: its store is in memory.
@@ -463,7 +482,7 @@ fn own_certificates(
 
 /// From now to the end of a day before the same day (Japanese time) some years on, as the roots of JPKI have it.
 fn lifetime(config: &Config, now: Timestamp) -> Validity {
-    let years = ISSUING_YEARS + i32::from(config.issuing.validity.birthdays_at_renewal);
+    let years = i32::from(config.issuing_years) + i32::from(config.issuing.validity.birthdays_at_renewal);
     let last_day = validity::japanese_day(now).saturating_add(years.years()).saturating_sub(1.day());
     Validity { not_before: now, not_after: validity::end_of_day(last_day).unwrap_or(Timestamp::MAX) }
 }

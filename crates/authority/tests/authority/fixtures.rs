@@ -1,7 +1,7 @@
 //! An authority in memory, terminals with their HSMs, cards' keys.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use audit_log::{LogKey, SignedCheckpoint, TreeHash};
@@ -13,7 +13,7 @@ use authority_link::{
     Answer, CertificationRequest, IssueState, IssuerAndSerial, Request, Sent, Terminal, TransactionId, open_answer,
 };
 use der::Decode;
-use hsm::{Hsm, KeyName, SignatureAlgorithm};
+use hsm::{Hsm, KeyKind, KeyName, SignatureAlgorithm};
 use jiff::Timestamp;
 use jpki::{Application, CertificateKind, CertificateText, IssuingProfile, Municipality, Sex};
 use madoguchi_time::{Clock, VirtualClock};
@@ -58,16 +58,38 @@ pub(crate) fn authority_hsm(config: &Config) -> SoftwareHsm {
 
 /// A key as a card makes one.
 #[derive(Clone)]
-pub(crate) struct CardKey(p384::ecdsa::SigningKey);
+pub(crate) enum CardKey {
+    Ec(p384::ecdsa::SigningKey),
+    /// Made once for all tests: making one takes long.
+    Rsa(Arc<SoftwareHsm>),
+}
 
 impl CardKey {
+    pub(crate) fn rsa() -> Self {
+        static CARD: LazyLock<Arc<SoftwareHsm>> = LazyLock::new(|| {
+            let provision = Provision::empty("card", [9; 32]).with_key(KeyName::new("card"), KeyKind::Rsa2048);
+            Arc::new(SoftwareHsm::in_memory(&provision).unwrap())
+        });
+        Self::Rsa(Arc::clone(&CARD))
+    }
+
     pub(crate) fn spki(&self) -> Vec<u8> {
-        self.0.verifying_key().to_public_key_der().unwrap().into_vec()
+        match self {
+            Self::Ec(key) => key.verifying_key().to_public_key_der().unwrap().into_vec(),
+            Self::Rsa(card) => card.public_key(&KeyName::new("card"), soon()).unwrap(),
+        }
     }
 
     pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
-        let signature: p384::ecdsa::DerSignature = self.0.sign(message);
-        signature.as_bytes().to_vec()
+        match self {
+            Self::Ec(key) => {
+                let signature: p384::ecdsa::DerSignature = key.sign(message);
+                signature.as_bytes().to_vec()
+            }
+            Self::Rsa(card) => {
+                card.sign(&KeyName::new("card"), SignatureAlgorithm::RsaPkcs1Sha256, message, soon()).unwrap()
+            }
+        }
     }
 }
 
@@ -104,10 +126,16 @@ impl Counter {
 
     /// The checkpoint of this log with so many entries.
     pub(crate) fn checkpoint(&self, entries: u64) -> String {
-        let mut root = [0x42; 32];
+        self.checkpoint_of(self.log_key.name(), entries, 0x42)
+    }
+
+    /// A checkpoint of a log of this name, with a root of its own for each `fork`.
+    pub(crate) fn checkpoint_of(&self, origin: &str, entries: u64, fork: u8) -> String {
+        let mut root = [fork; 32];
         root[..8].copy_from_slice(&entries.to_be_bytes());
+        let key = LogKey::new(origin, self.log_key.spki()).unwrap();
         let sign = |text: &[u8]| Ok::<_, ()>(self.sign(KeyName::LOG_SIGNING, text));
-        SignedCheckpoint::sign(entries, TreeHash(root), &self.log_key, sign).unwrap().to_string()
+        SignedCheckpoint::sign(entries, TreeHash(root), &key, sign).unwrap().to_string()
     }
 
     pub(crate) fn request_name(&self, number: u32) -> String {
@@ -147,6 +175,7 @@ pub(crate) fn soon() -> madoguchi_time::Deadline {
 
 pub(crate) struct World {
     pub(crate) authority: Authority,
+    pub(crate) authority_hsm: Arc<SoftwareHsm>,
     pub(crate) certificates: AuthorityCertificates,
     pub(crate) clock: Arc<VirtualClock>,
     pub(crate) counters: Vec<Counter>,
@@ -159,7 +188,7 @@ impl World {
         let clock = VirtualClock::at(today());
         let (hsms, registrations): (Vec<_>, Vec<_>) = (1..=2).map(Counter::provision).unzip();
         let hsm = Arc::new(authority_hsm(config));
-        let (authority, credentials) = in_memory(hsm, clock.clone(), config, &registrations).unwrap();
+        let (authority, credentials) = in_memory(hsm.clone(), clock.clone(), config, &registrations).unwrap();
         let certificates = authority.certificates().unwrap();
         let counters =
             hsms.into_iter().zip(registrations).zip(credentials).map(|((hsm, registration), credentials)| {
@@ -175,7 +204,14 @@ impl World {
                 }
             });
         let counters = counters.collect();
-        Self { authority, certificates, clock, counters, rng: Mutex::new(ChaCha20Rng::seed_from_u64(1)) }
+        Self {
+            authority,
+            authority_hsm: hsm,
+            certificates,
+            clock,
+            counters,
+            rng: Mutex::new(ChaCha20Rng::seed_from_u64(1)),
+        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -193,7 +229,7 @@ impl World {
     }
 
     pub(crate) fn card_key(&self) -> CardKey {
-        CardKey(p384::ecdsa::SigningKey::random(&mut *self.rng.lock().unwrap()))
+        CardKey::Ec(p384::ecdsa::SigningKey::random(&mut *self.rng.lock().unwrap()))
     }
 
     pub(crate) fn ca(&self, kind: CertificateKind) -> &[u8] {
@@ -210,10 +246,20 @@ impl World {
         key: &CardKey,
         predecessor: Option<&IssuerAndSerial>,
     ) -> Request {
-        let number = u32::from_be_bytes(self.random()) % 100_000;
-        let name = counter.request_name(number);
+        self.certification_of(counter, kind, key, predecessor, &application())
+    }
+
+    pub(crate) fn certification_of(
+        &self,
+        counter: &Counter,
+        kind: CertificateKind,
+        key: &CardKey,
+        predecessor: Option<&IssuerAndSerial>,
+        application: &Application,
+    ) -> Request {
+        let name = counter.request_name(u32::from_be_bytes(self.random()) % 100_000);
         let ca = self.ca(kind);
-        let draft = CertificationRequest::draft(kind, &application(), &key.spki(), &name, ca, predecessor).unwrap();
+        let draft = CertificationRequest::draft(kind, application, &key.spki(), &name, ca, predecessor).unwrap();
         let proof = key.sign(draft.to_be_proved());
         Request::Certification(Box::new(draft.prove(&proof).unwrap()))
     }
@@ -246,8 +292,18 @@ impl World {
         kind: CertificateKind,
         predecessor: Option<&IssuerAndSerial>,
     ) -> Issued {
+        self.issue_for(counter, kind, predecessor, &application())
+    }
+
+    pub(crate) fn issue_for(
+        &self,
+        counter: &Counter,
+        kind: CertificateKind,
+        predecessor: Option<&IssuerAndSerial>,
+        application: &Application,
+    ) -> Issued {
         let transaction = self.transaction();
-        let request = self.certification(counter, kind, &self.card_key(), predecessor);
+        let request = self.certification_of(counter, kind, &self.card_key(), predecessor, application);
         match self.ask(counter, request, transaction) {
             Answer::Issued { certificate, nonce, .. } => Issued::new(transaction, &certificate, nonce),
             other => panic!("not issued: {other:?}"),
