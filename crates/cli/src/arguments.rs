@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use jpki::CertificateKind;
+use orchestrator::Role;
 
 use crate::Language;
 
@@ -165,6 +166,15 @@ pub enum Kind {
     Signature,
 }
 
+impl From<RoleArgument> for Role {
+    fn from(role: RoleArgument) -> Self {
+        match role {
+            RoleArgument::Operator => Self::Operator,
+            RoleArgument::AccessManager => Self::AccessManager,
+        }
+    }
+}
+
 impl From<Kind> for CertificateKind {
     fn from(kind: Kind) -> Self {
         match kind {
@@ -190,23 +200,25 @@ pub enum Card {
 /// `operator`
 #[derive(Debug, Subcommand)]
 pub enum Operator {
-    /// Enrol an operator: an access manager logs on, a second person vouches, the new operator's palm is taken
+    /// Enrol an operator: an access manager logs on, then the new operator's palm is taken
     #[command(after_help = "Examples:
-  Operator 0502, enrolled by access manager 0001 with 0417 as the second person:
-    $ madoguchi operator enrol 0502 --access-manager 0001 --second-person 0417")]
+  The first one of a new terminal, who enrols all others:
+    $ madoguchi operator enrol 0001 --role access-manager
+  An operator:
+    $ madoguchi operator enrol 0502 --access-manager 0001")]
     Enrol {
-        /// 照合ID of the new operator
+        /// 照合ID of the new operator: 4 to 16 letters and digits
         #[arg(value_name = "ID")]
         user_id: String,
         /// What the new operator may do
         #[arg(long, value_enum, default_value_t = RoleArgument::Operator)]
         role: RoleArgument,
-        /// 照合ID of the access manager, whose palm is asked for
+        /// 操作者ID, which names the role at this counter [default: the role]
         #[arg(long, value_name = "ID")]
-        access_manager: String,
-        /// 照合ID of the second person
+        operator_id: Option<String>,
+        /// 照合ID of the access manager, whose palm is asked for; not needed for the first operator of a terminal
         #[arg(long, value_name = "ID")]
-        second_person: String,
+        access_manager: Option<String>,
     },
     /// List the operators of this terminal
     #[command(after_help = "Examples:
@@ -252,12 +264,12 @@ pub enum Log {
     /// Verify that the operation history is whole and unchanged, and agrees with the authority's witness
     #[command(after_help = "Examples:
     $ madoguchi log verify
-  Without asking the authority:
-    $ madoguchi log verify --offline")]
+  Away from the terminal, with a copy of its folder and the public half of its log key:
+    $ madoguchi log verify --state copy --key log-key.der")]
     Verify {
-        /// Do not ask the authority for the checkpoint that it witnessed
-        #[arg(long)]
-        offline: bool,
+        /// Verify with this public key (SubjectPublicKeyInfo, DER) alone; HSM and authority are not asked
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
     },
 }
 

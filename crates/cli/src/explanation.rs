@@ -3,7 +3,11 @@
 mod domain;
 mod ports;
 
+use std::io;
+
+use authority_link::LineError;
 use biometric::{EnrolError, RetryReason};
+use madoguchi_time::Recovery;
 use orchestrator::ProcedureError;
 use serde::Serialize;
 
@@ -11,6 +15,7 @@ pub(crate) use domain::pin;
 pub use ports::register_fault;
 
 use crate::messages::{Messages, Value};
+use crate::screen::{INDENT, Mark, Screen};
 
 /// A failure in the person's language.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -26,6 +31,18 @@ pub struct Explanation {
 }
 
 type Args = Vec<(&'static str, Value)>;
+
+impl Screen {
+    /// What failed, why, and what to do.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn explanation(&mut self, explanation: &Explanation, messages: &Messages) -> io::Result<()> {
+        self.verdict(Mark::Failed, &explanation.text)?;
+        self.text(INDENT, &format!("{}{}", messages.get("error-cause"), explanation.cause))?;
+        self.text(INDENT, &format!("{}{}", messages.get("error-mend"), explanation.mend))
+    }
+}
 
 impl Explanation {
     /// The explanation that the catalogue has under `error-…`.
@@ -45,6 +62,12 @@ impl Explanation {
         let (key, args) = procedure(messages, error);
         Self::new(messages, key, &args)
     }
+}
+
+/// Explains why the authority could not be asked.
+pub(crate) fn line(messages: &Messages, error: &LineError) -> Explanation {
+    let (key, args) = ports::line(error);
+    Explanation::new(messages, key, &args)
 }
 
 fn procedure(messages: &Messages, error: &ProcedureError) -> (&'static str, Args) {
@@ -81,7 +104,11 @@ fn procedure(messages: &Messages, error: &ProcedureError) -> (&'static str, Args
         ProcedureError::Cancelled => ("error-cancelled", vec![]),
         ProcedureError::CardRefused { .. } => ("error-card-refused", vec![]),
         ProcedureError::CardGone => ("error-card-gone", vec![]),
-        ProcedureError::AuthorityUnreachable(_) => ("error-authority-unreachable", vec![]),
+        ProcedureError::AuthorityUnreachable(source) => match source.downcast_ref::<LineError>() {
+            // Not just out of reach: waiting does not help.
+            Some(error) if error.recovery() != Recovery::Retry => ports::line(error),
+            _ => ("error-authority-unreachable", vec![]),
+        },
         ProcedureError::AuthorityRefused { .. } => ("error-authority-refused", vec![]),
         ProcedureError::AuthorityNotTrusted(_) => ("error-authority-not-trusted", vec![]),
         ProcedureError::CertificateDiffers { field } => {

@@ -81,7 +81,8 @@ impl TerminalPeople {
                 }
                 // Backspace, delete
                 0x08 | 0x7F => {
-                    if erase_last_character(&mut typed) && shown == Shown::Yes {
+                    let erased = erase_last_character(&mut typed);
+                    if erased && shown == Shown::Yes {
                         self.write(b"\x08 \x08")?;
                     }
                 }
@@ -234,7 +235,7 @@ impl People for TerminalPeople {
         let question = match question {
             Question::ApplicantIsHere => self.messages.get("people-applicant-is-here"),
             Question::SubstitutedCharacters(count) => {
-                self.messages.text("people-substituted", &[("count", count.into())])
+                self.messages.text("people-substituted-characters", &[("count", count.into())])
             }
             // A question that can't be put into words can't be answered.
             _ => return Err(Declined),
@@ -247,6 +248,30 @@ impl People for TerminalPeople {
                 _ => self.say(&self.messages.get("people-yes-no-again"))?,
             }
         }
+    }
+}
+
+/// [`People`] where nobody is: every question is declined.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Nobody;
+
+impl People for Nobody {
+    fn choose_pin(&mut self, _: CertificateKind, _: Deadline) -> Result<Zeroizing<String>, Declined> {
+        Err(Declined)
+    }
+
+    fn enter_pin(&mut self, _: CertificateKind, _: u8, _: Deadline) -> Result<Zeroizing<String>, Declined> {
+        Err(Declined)
+    }
+
+    fn pin_refused(&mut self, _: CertificateKind, _: &PinError) {}
+
+    fn card_face_code(&mut self, _: Deadline) -> Result<Zeroizing<String>, Declined> {
+        Err(Declined)
+    }
+
+    fn confirm(&mut self, _: Question, _: Deadline) -> Result<bool, Declined> {
+        Err(Declined)
     }
 }
 

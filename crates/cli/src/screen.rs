@@ -10,6 +10,8 @@ const MAX_COLUMNS: usize = 100;
 const DEFAULT_COLUMNS: usize = 88;
 /// Narrowest layout that is tried.
 const MIN_COLUMNS: usize = 40;
+/// Columns by which texts under an entry are set in: as far as the mark reaches.
+pub(crate) const INDENT: usize = MARK_COLUMNS;
 /// Columns before the label: space, mark, space.
 const MARK_COLUMNS: usize = 3;
 /// Columns between label, body and time.

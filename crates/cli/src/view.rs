@@ -8,12 +8,10 @@ use orchestrator::{Progress, Settlement, SlotFound, Step};
 
 use crate::explanation::{Explanation, retry_reason};
 use crate::messages::{Messages, Value};
-use crate::screen::{Entry, Mark, Screen, seconds};
+use crate::screen::{Entry, INDENT, Mark, Screen, seconds};
 
 /// A step that takes longer is shown with its own time.
 const NOTABLE_MS: u64 = 1_000;
-/// Columns by which texts under an entry are set in.
-const INDENT: usize = 3;
 
 /// Shows [`Progress`] to a person.
 pub struct HumanView {
@@ -109,6 +107,15 @@ impl HumanView {
                 "progress-message",
                 &[("kind", kind.as_str().into()), ("sent", (*sent).into()), ("received", (*received).into())],
             ),
+            Progress::AuthorityRetried { attempt } => {
+                let again = self.messages.text("progress-authority-retried", &[("attempt", (*attempt).into())]);
+                self.aside(&again);
+            }
+            Progress::CardLost => {
+                self.interrupt_line();
+                let lost = Entry::new(self.messages.get("progress-card"), [self.messages.get("progress-card-lost")]);
+                self.entry(Mark::Plain, &lost);
+            }
             other => {
                 self.end_line(Mark::Done);
                 self.show_event(other);
@@ -119,11 +126,8 @@ impl HumanView {
     /// Tells why it ended.
     pub fn failed(&mut self, explanation: &Explanation, source: &dyn std::error::Error) {
         self.end_line(Mark::Failed);
-        let (cause, mend) = (self.messages.get("error-cause"), self.messages.get("error-mend"));
-        let written = self.screen.verdict(Mark::Failed, &explanation.text);
+        let written = self.screen.explanation(explanation, &self.messages);
         self.note(written);
-        self.text(&format!("{cause}{}", explanation.cause));
-        self.text(&format!("{mend}{}", explanation.mend));
         if self.verbose {
             let chain = self.messages.text("error-technical", &[("chain", chain(source).into())]);
             self.text(&chain);
@@ -178,13 +182,6 @@ impl HumanView {
                 };
                 let how = with(key, &[("kind", self.messages.kind(*kind).into())]);
                 self.entry(Mark::Done, &Entry::new(text("progress-settle"), [how]));
-            }
-            Progress::CardLost => {
-                self.entry(Mark::Plain, &Entry::new(text("progress-card"), [text("progress-card-lost")]));
-            }
-            Progress::AuthorityRetried { attempt } => {
-                let again = with("progress-authority-retried", &[("attempt", (*attempt).into())]);
-                self.entry(Mark::Plain, &Entry::new("", [again]));
             }
             Progress::Erased => {
                 self.entry(Mark::Done, &Entry::new(text("progress-erase"), [text("progress-erased")]));
@@ -271,13 +268,28 @@ impl HumanView {
         }
     }
 
+    /// Closes the line of a step that was broken off and will be done again.
+    fn interrupt_line(&mut self) {
+        if let Some(line) = &mut self.line
+            && let Some(step) = line.running.take()
+        {
+            line.done.push(self.messages.text("step-interrupted", &[("step", step.into())]));
+            self.end_line(Mark::Plain);
+        }
+    }
+
     fn technical(&mut self, key: &str, args: &[(&str, Value)]) {
         if self.verbose {
             let text = self.messages.text(key, args);
-            let written = self.screen.text(2 * INDENT, &text);
-            self.note(written);
-            self.draw_line();
+            self.aside(&text);
         }
+    }
+
+    /// A text that stands above the line that is under way.
+    fn aside(&mut self, text: &str) {
+        let written = self.screen.text(2 * INDENT, text);
+        self.note(written);
+        self.draw_line();
     }
 
     fn open(&mut self, entry: &Entry) {
@@ -331,11 +343,9 @@ pub(crate) const fn step_key(step: Step) -> &'static str {
 
 /// An error and all its causes, in the technical language.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut texts = vec![error.to_string()];
-    let mut source = error.source();
-    while let Some(cause) = source {
-        texts.push(cause.to_string());
-        source = cause.source();
-    }
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut texts: Vec<String> = causes.map(ToString::to_string).collect();
+    // A wrapper may say the same as what it wraps.
+    texts.dedup();
     texts.join(": ")
 }

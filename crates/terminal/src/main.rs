@@ -1,1 +1,47 @@
-fn main() {}
+//! `madoguchi`: the production composition root. It names adapters of real devices only, and nothing can configure it
+//! into a simulator.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use authority_link::AuthorityLine;
+use biometric::PalmVerifier;
+use card_reader::CardReader;
+use cli::{Composition, Context, Failure, NoOwnCommands, Part, Report, Site};
+use hsm::Hsm;
+
+/// Adapters of real devices. None is built in yet, so whatever needs a device is answered with [`Failure::NoAdapter`];
+/// what works on the state folder alone works.
+struct Production;
+
+impl Composition for Production {
+    type Own = NoOwnCommands;
+
+    fn program(&self) -> &'static str {
+        "madoguchi"
+    }
+
+    fn hsm(&self, _site: &Site) -> Result<Arc<dyn Hsm>, Failure> {
+        Err(Failure::NoAdapter(Part::Hsm))
+    }
+
+    fn card_reader(&self, _site: &Site) -> Result<Box<dyn CardReader>, Failure> {
+        Err(Failure::NoAdapter(Part::CardReader))
+    }
+
+    fn palm_verifier(&self, _site: &Site) -> Result<Box<dyn PalmVerifier>, Failure> {
+        Err(Failure::NoAdapter(Part::PalmVerifier))
+    }
+
+    fn authority_line(&self, _site: &Site, _hsm: &Arc<dyn Hsm>) -> Result<Box<dyn AuthorityLine>, Failure> {
+        Err(Failure::NoAdapter(Part::AuthorityLine))
+    }
+
+    fn run_own(&self, command: NoOwnCommands, _context: &Context) -> Result<Box<dyn Report>, Failure> {
+        match command {}
+    }
+}
+
+fn main() -> ExitCode {
+    cli::run(std::env::args_os(), &Production)
+}

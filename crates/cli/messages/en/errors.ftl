@@ -117,5 +117,5 @@ text-other = a certificate can't carry it
 
 # Headings of an explanation.
 error-cause = Cause: {""}
-error-mend = Do: {""}
+error-mend = What to do: {""}
 error-technical = Technical: { $chain }

@@ -13,7 +13,7 @@ people-pin-refused = This PIN can't be used: { $reason }
 people-card-face-code = Type check number B (date of birth, 6 digits; year of expiry, 4 digits; security code, 4 digits)
 people-card-face-code-format = Please type 14 digits
 people-applicant-is-here = Is the applicant here, and identified?
-people-substituted = { $count ->
+people-substituted-characters = { $count ->
     [one] One character is
    *[other] { $count } characters are
 } replaced by a substitute. Does the applicant agree?

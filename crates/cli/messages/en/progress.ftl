@@ -50,6 +50,7 @@ step-commit = final
 step-supersede = previous one revoked
 step-timed = { $step } ({ $time })
 step-timed-by-card = { $step } (card time { $time })
+step-interrupted = { $step } interrupted
 step-running = { $step } …
 
 # Why a palm capture is taken again.

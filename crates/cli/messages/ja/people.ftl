@@ -10,6 +10,6 @@ people-pin-refused = この暗証番号は使えません: { $reason }
 people-card-face-code = 照合番号B (生年月日 6 桁、有効期限の西暦 4 桁、セキュリティコード 4 桁) を入力してください
 people-card-face-code-format = 14 桁の数字で入力してください
 people-applicant-is-here = 申請者は窓口にいて、本人確認が済んでいますか
-people-substituted = { $count } 字を代替文字に置き換えます。申請者は同意していますか
+people-substituted-characters = { $count } 字を代替文字に置き換えます。申請者は同意していますか
 people-yes-no = [はい = y / いいえ = n]
 people-yes-no-again = y か n で答えてください

@@ -1,7 +1,7 @@
 # 手続の進み具合。左の列は項目、右は内容。
 progress-log-on = 照合情報認証
 progress-log-on-done = 照合ID { $operator }
-progress-captures = ({ $captures } 回目の撮影。それまでは { $reasons })
+progress-captures = ({ $captures } 回目の撮影。それまでは{ $reasons })
 progress-capture-retried = もう一度手をかざしてください ({ $reason })
 progress-log-on-refused = 認証できませんでした
 progress-interruption = 中断の確認
@@ -44,6 +44,7 @@ step-commit = 確定
 step-supersede = 前の証明書を失効
 step-timed = { $step } ({ $time })
 step-timed-by-card = { $step } (カード時間 { $time })
+step-interrupted = { $step } 中断
 step-running = { $step } …
 
 # 手のひらの撮影をやり直す理由。

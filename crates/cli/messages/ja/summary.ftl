@@ -1,0 +1,27 @@
+# 手続のまとめ。
+summary-serial = シリアル番号
+summary-validity = 有効期間
+summary-period = { $from } 〜 { $until }
+summary-issuer = 発行者
+summary-file = ファイル
+summary-exchanged = やり取り
+summary-card = 命令 { $apdus } 回  送信 { $out } バイト  受信 { $in } バイト
+summary-authority = 認証局
+summary-messages = 電文 { $count } 往復
+summary-times = 時間
+summary-proofs = 確認
+summary-log = 操作履歴
+summary-log-verified = { $entries } 件  検証済
+summary-log-not-verified = { $entries } 件  検証できません
+summary-nothing-left = 残っている個人情報はありません
+summary-left = 残っています: { $item } ({ $encoding }、{ $place })
+summary-next = 次に試すコマンド
+proved-signature = 電子署名
+proved-authentication = 電子利用者証明
+proved-certificates = 証明書
+proved-authority-status = 認証局の応答 有効
+proved-log = 操作履歴
+proved-erasure = 一時記録 消去済
+sex-male = 男
+sex-female = 女
+sex-other = その他

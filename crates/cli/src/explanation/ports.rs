@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use audit_log::LogFault;
+use authority_link::LineError;
 use biometric::SensorError;
 use card_reader::CardError;
 use hsm::HsmError;
@@ -34,6 +35,7 @@ pub(super) fn reader(error: &CardError) -> &'static str {
         CardError::Timeout => "error-reader-timeout",
         CardError::Garbled => "error-reader-garbled",
         CardError::TooLong { .. } => "error-reader-too-long",
+        CardError::Unencodable(_) => "error-reader-unencodable",
         CardError::ReaderGone => "error-reader-reader-gone",
         CardError::NotAuthorized => "error-reader-not-authorized",
         _ => "error-reader-other",
@@ -112,6 +114,26 @@ pub fn register_fault(messages: &Messages, fault: &FaultyLine) -> String {
     };
     args_of_line.push(("column", column.into()));
     messages.text("register-fault-in-column", &args_of_line)
+}
+
+/// The key of the text for what is wrong with the line to the authority.
+pub(super) fn line(error: &LineError) -> (&'static str, Args) {
+    let key = match error {
+        LineError::Refused => "error-line-refused",
+        LineError::Unreachable(_) => "error-line-unreachable",
+        LineError::UnknownName(_) => "error-line-unknown-name",
+        LineError::ForeignPeer => "error-line-foreign-peer",
+        LineError::PeerNotValidNow => "error-line-peer-not-valid-now",
+        LineError::NotAdmitted => "error-line-not-admitted",
+        LineError::Tls(_) => "error-line-tls",
+        LineError::Lost => "error-line-lost",
+        LineError::Timeout => "error-line-timeout",
+        LineError::Http(_) => "error-line-http",
+        LineError::TooLong => "error-line-too-long",
+        LineError::Hsm(error) => return hsm(error),
+        _ => "error-other",
+    };
+    (key, vec![])
 }
 
 /// The key of the text for what is wrong with a log.

@@ -1,0 +1,170 @@
+//! What a composition root provides: the ports, and commands of its own.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use authority_link::AuthorityLine;
+use biometric::PalmVerifier;
+use card_reader::CardReader;
+use clap::Subcommand;
+use hsm::Hsm;
+use madoguchi_time::{SharedClock, SystemClock};
+use orchestrator::{DiskFolder, People, Ports, SiteConfig, StateFolder, Trust};
+use resident_register::{CsvRegister, ResidentRegister};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::people::{Nobody, TerminalPeople};
+use crate::report::Report;
+
+/// A composition root: names the adapters or the simulators that stand behind the ports. A program is
+/// `fn main() -> ExitCode { cli::run(std::env::args_os(), &MyComposition) }`.
+///
+/// # For implementors
+/// Each method opens one port and nothing else, so that `doctor` can try them one by one. Methods are called once for a
+/// command, [`Composition::clock`] first.
+pub trait Composition {
+    /// Commands of its own; [`NoOwnCommands`](crate::NoOwnCommands) if there are none.
+    type Own: Subcommand;
+
+    /// The program's name, as it is typed.
+    fn program(&self) -> &'static str;
+
+    /// Do simulators stand behind the ports? People are told so on every screen.
+    fn is_simulated(&self) -> bool {
+        false
+    }
+
+    /// The state folder if none is named on the command line.
+    fn default_folder(&self) -> PathBuf {
+        PathBuf::from("/var/lib/madoguchi")
+    }
+
+    /// Time.
+    fn clock(&self) -> SharedClock {
+        SystemClock::shared()
+    }
+
+    /// Randomness.
+    fn random(&self) -> Box<dyn rand_core::CryptoRngCore + Send> {
+        Box::new(rand_core::OsRng)
+    }
+
+    /// The state folder at `folder`.
+    ///
+    /// # Errors
+    /// If it is not there.
+    fn state(&self, folder: &Path) -> Result<Box<dyn StateFolder>, Failure> {
+        Ok(Box::new(DiskFolder::open(folder)?))
+    }
+
+    /// The HSM.
+    ///
+    /// # Errors
+    /// If it can't be opened.
+    fn hsm(&self, site: &Site) -> Result<Arc<dyn Hsm>, Failure>;
+
+    /// The card reader.
+    ///
+    /// # Errors
+    /// If it can't be opened.
+    fn card_reader(&self, site: &Site) -> Result<Box<dyn CardReader>, Failure>;
+
+    /// The palm sensor with its matcher.
+    ///
+    /// # Errors
+    /// If it can't be opened.
+    fn palm_verifier(&self, site: &Site) -> Result<Box<dyn PalmVerifier>, Failure>;
+
+    /// The line to the authority.
+    ///
+    /// # Errors
+    /// If it can't be set up. It is not connected yet.
+    fn authority_line(&self, site: &Site, hsm: &Arc<dyn Hsm>) -> Result<Box<dyn AuthorityLine>, Failure>;
+
+    /// The file of the resident register, if it is one: `doctor` then names every faulty line.
+    fn register_file(&self, site: &Site) -> Option<PathBuf> {
+        Some(site.folder.join("register.csv"))
+    }
+
+    /// The resident register.
+    ///
+    /// # Errors
+    /// If it can't be opened.
+    fn resident_register(&self, site: &Site) -> Result<Box<dyn ResidentRegister>, Failure> {
+        let file = self.register_file(site).unwrap_or_else(|| site.folder.join("register.csv"));
+        Ok(Box::new(CsvRegister::open(file).map_err(orchestrator::ProcedureError::from)?))
+    }
+
+    /// The people at the counter.
+    ///
+    /// # Errors
+    /// [`Failure::NoTerminal`] if they can't be asked.
+    fn people(&self, context: &Context, site: &Site) -> Result<Box<dyn People>, Failure> {
+        let people = TerminalPeople::open(context.messages(), Arc::clone(&site.clock)).map_err(Failure::NoTerminal)?;
+        Ok(Box::new(people))
+    }
+
+    /// Runs a command of its own.
+    ///
+    /// # Errors
+    /// Why it failed.
+    fn run_own(&self, command: Self::Own, context: &Context) -> Result<Box<dyn Report>, Failure>;
+}
+
+/// The terminal's own settings, which adapters may need.
+pub struct Site {
+    /// The state folder.
+    pub folder: PathBuf,
+    /// Time.
+    pub clock: SharedClock,
+    /// `terminal.toml`.
+    pub config: SiteConfig,
+    /// Whom the terminal trusts.
+    pub trust: Trust,
+}
+
+impl Site {
+    /// Reads the settings in `folder`.
+    ///
+    /// # Errors
+    /// If the folder is missing or its settings are damaged.
+    pub fn load(composition: &(impl Composition + ?Sized), folder: &Path) -> Result<Self, Failure> {
+        let state = composition.state(folder)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            clock: composition.clock(),
+            config: SiteConfig::load(&*state)?,
+            trust: Trust::load(&*state)?,
+        })
+    }
+}
+
+/// Whom a command may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attendance {
+    /// Somebody is at the counter.
+    People,
+    /// Nobody is needed: the command may run without a terminal.
+    Nobody,
+}
+
+/// Opens every port.
+///
+/// # Errors
+/// The first that can't be opened: what a person can mend most easily comes first.
+pub fn open_ports(composition: &impl Composition, context: &Context, attendance: Attendance) -> Result<Ports, Failure> {
+    let site = Site::load(composition, context.folder())?;
+    let state = composition.state(&site.folder)?;
+    let register = composition.resident_register(&site)?;
+    let hsm = composition.hsm(&site)?;
+    let line = composition.authority_line(&site, &hsm)?;
+    let reader = composition.card_reader(&site)?;
+    let verifier = composition.palm_verifier(&site)?;
+    let people = match attendance {
+        Attendance::People => composition.people(context, &site)?,
+        Attendance::Nobody => Box::new(Nobody),
+    };
+    let random = composition.random();
+    Ok(Ports { clock: site.clock, reader, hsm, verifier, register, line, people, state, random })
+}

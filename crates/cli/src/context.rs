@@ -1,0 +1,147 @@
+//! What every command has at hand: folder, language, view.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use orchestrator::{Progress, ProgressSink};
+
+use crate::arguments::Global;
+use crate::explanation::Explanation;
+use crate::failure::Failure;
+use crate::language::Language;
+use crate::messages::Messages;
+use crate::report::{Document, FailureDocument, Report};
+use crate::screen::Screen;
+use crate::summary::Timings;
+use crate::view::HumanView;
+
+/// What a command runs in.
+pub struct Context {
+    folder: PathBuf,
+    folder_was_named: bool,
+    messages: Arc<Messages>,
+    verbose: bool,
+    observed: Arc<Mutex<Observed>>,
+}
+
+/// Who watches what happens.
+struct Observed {
+    view: Option<HumanView>,
+    timings: Timings,
+}
+
+impl Context {
+    /// The context of a command line.
+    #[must_use]
+    pub fn new(global: &Global, default_folder: PathBuf, screen: Screen) -> Self {
+        let language = global.lang.unwrap_or_else(Language::from_environment);
+        let messages = Arc::new(Messages::new(language));
+        let view = (!global.json).then(|| HumanView::new(screen, Arc::clone(&messages), global.verbose));
+        Self {
+            folder: global.state.clone().unwrap_or(default_folder),
+            folder_was_named: global.state.is_some(),
+            messages,
+            verbose: global.verbose,
+            observed: Arc::new(Mutex::new(Observed { view, timings: Timings::default() })),
+        }
+    }
+
+    /// The state folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Was the state folder named on the command line?
+    #[must_use]
+    pub fn folder_was_named(&self) -> bool {
+        self.folder_was_named
+    }
+
+    /// The texts in the person's language.
+    #[must_use]
+    pub fn messages(&self) -> Arc<Messages> {
+        Arc::clone(&self.messages)
+    }
+
+    /// Is the technical view wanted?
+    #[must_use]
+    pub fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
+    /// Is one JSON document wanted?
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        self.observed().view.is_none()
+    }
+
+    /// Where the terminal tells what happens: to the view, and to the times that [`Context::timings`] gives.
+    #[must_use]
+    pub fn progress(&self) -> ProgressSink {
+        let observed = Arc::clone(&self.observed);
+        Box::new(move |progress: &Progress| {
+            let mut observed = observed.lock().unwrap_or_else(PoisonError::into_inner);
+            observed.timings.observe(progress);
+            if let Some(view) = &mut observed.view {
+                view.show(progress);
+            }
+        })
+    }
+
+    /// The times seen so far.
+    #[must_use]
+    pub fn timings(&self) -> Timings {
+        self.observed().timings.clone()
+    }
+
+    /// Writes to the screen, if a person watches.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn screen(&self, write: impl FnOnce(&mut Screen, &Messages) -> io::Result<()>) -> Result<(), Failure> {
+        match &mut self.observed().view {
+            Some(view) => Ok(write(view.screen(), &self.messages)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Shows why something failed, if a person watches. For a failure that does not end the command.
+    pub fn tell(&self, failure: &Failure) {
+        if let Some(view) = &mut self.observed().view {
+            view.failed(&failure.explain(&self.messages), failure);
+        }
+    }
+
+    /// Says how the command ended.
+    pub(crate) fn conclude(&self, outcome: &Result<Box<dyn Report>, Failure>) -> Result<(), Failure> {
+        let mut observed = self.observed();
+        match (&mut observed.view, outcome) {
+            (Some(view), Ok(report)) => {
+                report.show(view.screen(), &self.messages)?;
+                view.take_fault().map_or(Ok(()), |fault| Err(fault.into()))
+            }
+            (Some(view), Err(failure)) => {
+                view.failed(&failure.explain(&self.messages), failure);
+                Ok(())
+            }
+            (None, Ok(report)) => print(&**report),
+            (None, Err(failure)) => print(&FailureDocument::new(&self.explain(failure))),
+        }
+    }
+
+    fn explain(&self, failure: &Failure) -> Explanation {
+        failure.explain(&self.messages)
+    }
+
+    fn observed(&self) -> MutexGuard<'_, Observed> {
+        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn print(document: &(impl Document + ?Sized)) -> Result<(), Failure> {
+    use io::Write as _;
+    let text = document.document().map_err(io::Error::from)?;
+    Ok(writeln!(io::stdout(), "{text}")?)
+}
