@@ -1,0 +1,423 @@
+//! The sensor's firmware: reports in, reports out, and a camera.
+//!
+//! Sans-I/O: whoever runs it hands over reports with the time, takes reports, and comes back at [`PalmSensorFirmware::wakes_at`].
+//! Nothing that comes in makes it panic; what is malformed is answered with ERROR.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use biometric::hid::protocol::{
+    self, BROADCAST, DATA_HEADER, FIRST, FIRST_HEADER, KEEPALIVE_INTERVAL, META_FIELDS, NEXT_HEADER, NONCE,
+    REPORT_TIMEOUT, codec, command, error, hand, outcome,
+};
+use palm_vein::PalmImage;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use crate::codec::encode_med_rice;
+
+/// Longest request: none is longer than CAPTURE's.
+const LONGEST_REQUEST: usize = NONCE + 4 + 2;
+/// Channels that are kept; the oldest makes room for a new one.
+const CHANNELS: usize = 8;
+
+/// What the camera is pointed at.
+pub trait Scene: Send {
+    /// A capture begins: what will the sensor see?
+    fn approach(&mut self) -> Approach;
+}
+
+/// A hand on its way to the sensor.
+pub struct Approach {
+    /// States that the range finder goes through, each with how long it lasts; codes of [`protocol::hand`]. The last one stays.
+    pub states: Vec<(Duration, u8)>,
+    /// What comes of it at the end of the last state. `None`: nothing, however long one waits.
+    pub sight: Option<Sight>,
+}
+
+/// What a capture ends with.
+pub enum Sight {
+    /// A picture, and the palm's distance in mm.
+    Picture(PalmImage, u16),
+    /// A reason to try again, a code of [`protocol::hand`].
+    Retry(u8),
+}
+
+/// What the sensor says of itself.
+#[derive(Clone, Debug)]
+pub struct Nameplate {
+    /// Manufacturer.
+    pub manufacturer: String,
+    /// Model.
+    pub model: String,
+    /// Serial number.
+    pub serial: String,
+    /// Firmware version.
+    pub firmware: String,
+}
+
+/// The firmware of one sensor.
+pub struct PalmSensorFirmware<S> {
+    scene: S,
+    nameplate: Nameplate,
+    report_size: usize,
+    channels: VecDeque<u32>,
+    next_channel: u32,
+    incoming: Option<Incoming>,
+    outgoing: VecDeque<Zeroizing<Vec<u8>>>,
+    capture: Option<Running>,
+    /// Nonce of the last capture and the answer to it, for a host that lost the answer.
+    answered: Option<([u8; NONCE], Vec<u8>)>,
+    frame: Option<Frame>,
+    frames: u32,
+}
+
+/// Where an answer goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Return {
+    channel: u32,
+    command: u8,
+    number: u16,
+}
+
+struct Incoming {
+    to: Return,
+    length: usize,
+    payload: Vec<u8>,
+    sequence: u16,
+    last: Duration,
+}
+
+struct Running {
+    to: Return,
+    nonce: [u8; NONCE],
+    wavelength: u16,
+    began: Duration,
+    ends: Duration,
+    keepalive_at: Duration,
+    approach: Approach,
+}
+
+struct Frame {
+    number: u32,
+    stream: Zeroizing<Vec<u8>>,
+    expires: Duration,
+}
+
+impl<S: Scene> PalmSensorFirmware<S> {
+    /// Wavelength of the illumination, nm.
+    pub const WAVELENGTH: u16 = 850;
+
+    /// A sensor that has just been powered up. `report_size` is brought into the allowed range.
+    pub fn new(scene: S, nameplate: Nameplate, report_size: usize) -> Self {
+        Self {
+            scene,
+            nameplate,
+            report_size: report_size.clamp(*protocol::REPORT_SIZES.start(), *protocol::REPORT_SIZES.end()),
+            channels: VecDeque::new(),
+            next_channel: 1,
+            incoming: None,
+            outgoing: VecDeque::new(),
+            capture: None,
+            answered: None,
+            frame: None,
+            frames: 0,
+        }
+    }
+
+    /// Bytes in a report.
+    pub fn report_size(&self) -> usize {
+        self.report_size
+    }
+
+    /// Takes a report that arrived at `now`, a time since power-up.
+    pub fn receive(&mut self, report: &[u8], now: Duration) {
+        self.tick(now);
+        if report.len() != self.report_size {
+            return self.refuse(Return { channel: BROADCAST, command: 0, number: 0 }, error::INVALID_LENGTH);
+        }
+        let channel = u32::from_be_bytes([report[0], report[1], report[2], report[3]]);
+        if report[4] & FIRST == 0 {
+            let sequence = u16::from_be_bytes([report[4], report[5]]);
+            return self.receive_next(channel, sequence, &report[NEXT_HEADER..], now);
+        }
+        let to = Return { channel, command: report[4] & !FIRST, number: u16::from_be_bytes([report[10], report[11]]) };
+        let length = u32::from_be_bytes([report[6], report[7], report[8], report[9]]);
+        let is_init = channel == BROADCAST && to.command == command::INIT;
+        if !is_init && !self.channels.contains(&channel) {
+            return self.refuse(to, error::INVALID_CHANNEL);
+        }
+        if report[5] != 0 {
+            return self.refuse(to, error::INVALID_PARAMETER);
+        }
+        let busy_with = self.incoming.as_ref().map(|incoming| incoming.to).or(self.capture.as_ref().map(|c| c.to));
+        if busy_with.is_some_and(|busy| busy.channel != channel) {
+            return self.refuse(to, error::CHANNEL_BUSY);
+        }
+        if let Some(unfinished) = self.incoming.take() {
+            self.refuse(unfinished.to, error::INVALID_SEQUENCE);
+        }
+        let length = match usize::try_from(length) {
+            Ok(length) if length <= LONGEST_REQUEST => length,
+            _ => return self.refuse(to, error::INVALID_LENGTH),
+        };
+        let payload = &report[FIRST_HEADER..];
+        let payload = payload[..payload.len().min(length)].to_vec();
+        self.incoming = Some(Incoming { to, length, payload, sequence: 0, last: now });
+        self.serve_if_complete(now);
+    }
+
+    fn receive_next(&mut self, channel: u32, sequence: u16, payload: &[u8], now: Duration) {
+        let Some(incoming) = self.incoming.as_mut().filter(|incoming| incoming.to.channel == channel) else {
+            return self.refuse(Return { channel, command: 0, number: 0 }, error::INVALID_SEQUENCE);
+        };
+        if sequence != incoming.sequence {
+            let to = incoming.to;
+            self.incoming = None;
+            return self.refuse(to, error::INVALID_SEQUENCE);
+        }
+        let missing = incoming.length - incoming.payload.len();
+        incoming.payload.extend_from_slice(&payload[..payload.len().min(missing)]);
+        incoming.sequence = incoming.sequence.wrapping_add(1);
+        incoming.last = now;
+        self.serve_if_complete(now);
+    }
+
+    /// The next report for the host, if there is one at `now`.
+    pub fn send(&mut self, now: Duration) -> Option<Zeroizing<Vec<u8>>> {
+        self.tick(now);
+        self.outgoing.pop_front()
+    }
+
+    /// When the sensor will have something to do by itself.
+    pub fn wakes_at(&self) -> Option<Duration> {
+        let capture = self.capture.as_ref().map(|capture| capture.keepalive_at.min(capture.ends));
+        let message = self.incoming.as_ref().map(|incoming| incoming.last + REPORT_TIMEOUT);
+        capture.into_iter().chain(message).min()
+    }
+
+    /// Does what is due at `now`.
+    fn tick(&mut self, now: Duration) {
+        if let Some(late) = self.incoming.take_if(|incoming| now >= incoming.last + REPORT_TIMEOUT) {
+            self.refuse(late.to, error::MESSAGE_TIMEOUT);
+        }
+        self.frame.take_if(|frame| now >= frame.expires);
+        if let Some(ended) = self.capture.take_if(|capture| now >= capture.ends) {
+            self.finish_capture(ended, now);
+        }
+        if let Some(capture) = self.capture.as_mut().filter(|capture| now >= capture.keepalive_at) {
+            capture.keepalive_at = now + KEEPALIVE_INTERVAL;
+            let (to, state) = (capture.to, capture.state_at(now));
+            self.answer(Return { command: command::KEEPALIVE, ..to }, &[state]);
+        }
+    }
+
+    fn serve_if_complete(&mut self, now: Duration) {
+        if let Some(Incoming { to, payload, .. }) = self.incoming.take_if(|i| i.payload.len() == i.length) {
+            self.serve(to, &payload, now);
+        }
+    }
+
+    fn serve(&mut self, to: Return, request: &[u8], now: Duration) {
+        match to.command {
+            command::INIT => self.init(to, request),
+            command::GET_INFO if request.is_empty() => self.answer(to, &self.info()),
+            command::CAPTURE => self.begin_capture(to, request, now),
+            command::FRAME_DATA => self.frame_data(to, request, now),
+            command::CANCEL if request.is_empty() => self.cancel(),
+            command::GET_INFO | command::CANCEL => self.refuse(to, error::INVALID_LENGTH),
+            _ => self.refuse(to, error::INVALID_COMMAND),
+        }
+    }
+
+    /// Gives out a channel, or resets the one on which it is asked.
+    fn init(&mut self, to: Return, request: &[u8]) {
+        if request.len() != 8 {
+            return self.refuse(to, error::INVALID_LENGTH);
+        }
+        self.cancel();
+        let channel = if to.channel == BROADCAST {
+            let given = self.next_channel;
+            self.next_channel = if given == BROADCAST - 1 { 1 } else { given + 1 };
+            self.channels.push_back(given);
+            if self.channels.len() > CHANNELS {
+                self.channels.pop_front();
+            }
+            given
+        } else {
+            to.channel
+        };
+        let mut answer = request.to_vec();
+        answer.extend_from_slice(&channel.to_be_bytes());
+        answer.extend_from_slice(&[protocol::VERSION, protocol::VERSION]);
+        self.answer(to, &answer);
+    }
+
+    fn info(&self) -> Vec<u8> {
+        let mut info = Vec::new();
+        info.extend_from_slice(&(PalmImage::WIDTH as u16).to_be_bytes());
+        info.extend_from_slice(&(PalmImage::HEIGHT as u16).to_be_bytes());
+        info.push(8);
+        info.extend_from_slice(&crate::synth::MICROMETRES_PER_PIXEL.to_be_bytes());
+        info.push(1);
+        info.extend_from_slice(&Self::WAVELENGTH.to_be_bytes());
+        let Nameplate { manufacturer, model, serial, firmware } = &self.nameplate;
+        for text in [manufacturer, model, serial, firmware] {
+            // What is longer than a length byte can say is cut between two characters.
+            let end = (0..=text.len().min(255)).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+            info.push(end as u8);
+            info.extend_from_slice(&text.as_bytes()[..end]);
+        }
+        info
+    }
+
+    fn begin_capture(&mut self, to: Return, request: &[u8], now: Duration) {
+        let Some((nonce, [w0, w1, w2, w3, l0, l1])) = request.split_first_chunk::<NONCE>() else {
+            return self.refuse(to, error::INVALID_LENGTH);
+        };
+        let wavelength = u16::from_be_bytes([*l0, *l1]);
+        if wavelength != Self::WAVELENGTH {
+            return self.refuse(to, error::INVALID_PARAMETER);
+        }
+        if let Some((_, answer)) = self.answered.as_ref().filter(|(answered, _)| answered == nonce) {
+            let answer = answer.clone();
+            return self.answer(to, &answer);
+        }
+        if let Some(running) = self.capture.as_mut().filter(|running| running.nonce == *nonce) {
+            running.to = to;
+            return;
+        }
+        self.cancel();
+        let approach = self.scene.approach();
+        let wait = Duration::from_millis(u32::from_be_bytes([*w0, *w1, *w2, *w3]).into());
+        let takes: Duration = approach.states.iter().map(|(duration, _)| *duration).sum();
+        let ends = now + if approach.sight.is_some() { takes.min(wait) } else { wait };
+        self.capture = Some(Running { to, nonce: *nonce, wavelength, began: now, ends, keepalive_at: now, approach });
+    }
+
+    fn finish_capture(&mut self, running: Running, now: Duration) {
+        let is_through = running.is_through();
+        let (distance, image) = match running.approach.sight {
+            Some(Sight::Picture(ref image, distance)) if is_through => (distance, image),
+            Some(Sight::Retry(reason)) if is_through => {
+                return self.answer_capture(&running, vec![outcome::RETRY, reason]);
+            }
+            // Time is up before the hand was where it should be.
+            _ => {
+                let reason = match running.state_at(running.ends) {
+                    hand::HOLD => hand::MOVING,
+                    state => state,
+                };
+                return self.answer_capture(&running, vec![outcome::RETRY, reason]);
+            }
+        };
+        let stream = encode_med_rice(image.pixels(), PalmImage::WIDTH);
+        let (stream, codec) = if stream.len() < PalmImage::PIXELS {
+            (stream, codec::MED_RICE)
+        } else {
+            (Zeroizing::new(image.pixels().to_vec()), codec::RAW)
+        };
+        self.frames = self.frames.wrapping_add(1);
+        let mut answer = vec![outcome::IMAGE];
+        answer.extend_from_slice(&running.nonce);
+        answer.extend_from_slice(&self.frames.to_be_bytes());
+        answer.extend_from_slice(&(now.as_millis() as u32).to_be_bytes());
+        answer.extend_from_slice(&EXPOSURE_US.to_be_bytes());
+        answer.extend_from_slice(&GAIN.to_be_bytes());
+        answer.extend_from_slice(&running.wavelength.to_be_bytes());
+        answer.extend_from_slice(&distance.to_be_bytes());
+        answer.push(0);
+        answer.extend_from_slice(&(PalmImage::WIDTH as u16).to_be_bytes());
+        answer.extend_from_slice(&(PalmImage::HEIGHT as u16).to_be_bytes());
+        answer.extend_from_slice(&[8, codec]);
+        answer.extend_from_slice(&(stream.len() as u32).to_be_bytes());
+        debug_assert_eq!(answer.len(), 1 + META_FIELDS);
+        let digest = Sha256::new().chain_update(&answer[1..]).chain_update(image.pixels()).finalize();
+        answer.extend_from_slice(&digest);
+        self.frame = Some(Frame { number: self.frames, stream, expires: now + protocol::FRAME_LIFETIME });
+        self.answer_capture(&running, answer);
+    }
+
+    fn answer_capture(&mut self, running: &Running, answer: Vec<u8>) {
+        self.answer(running.to, &answer);
+        self.answered = Some((running.nonce, answer));
+    }
+
+    fn frame_data(&mut self, to: Return, request: &[u8], now: Duration) {
+        let &[n0, n1, n2, n3, o0, o1, o2, o3, c0, c1] = request else {
+            return self.refuse(to, error::INVALID_LENGTH);
+        };
+        let number = u32::from_be_bytes([n0, n1, n2, n3]);
+        let Some(frame) = self.frame.as_mut().filter(|frame| frame.number == number) else {
+            return self.refuse(to, error::NO_FRAME);
+        };
+        let offset = usize::try_from(u32::from_be_bytes([o0, o1, o2, o3])).unwrap_or(usize::MAX);
+        let credits = usize::from(u16::from_be_bytes([c0, c1]));
+        let Some(rest) = frame.stream.get(offset..).filter(|rest| !rest.is_empty() && credits > 0) else {
+            return self.refuse(to, error::INVALID_PARAMETER);
+        };
+        frame.expires = now + protocol::FRAME_LIFETIME;
+        let room = (self.report_size - FIRST_HEADER) + (credits - 1) * (self.report_size - NEXT_HEADER) - DATA_HEADER;
+        let room = room.min(protocol::MAX_MESSAGE - DATA_HEADER);
+        let mut answer = Zeroizing::new(Vec::with_capacity(DATA_HEADER + room.min(rest.len())));
+        answer.extend_from_slice(&request[..DATA_HEADER]);
+        answer.extend_from_slice(&rest[..room.min(rest.len())]);
+        self.answer(to, &answer);
+    }
+
+    /// Light off, picture wiped, nothing running.
+    fn cancel(&mut self) {
+        self.frame = None;
+        self.answered = None;
+        if let Some(running) = self.capture.take() {
+            self.refuse(running.to, error::CANCELLED);
+        }
+    }
+
+    fn refuse(&mut self, to: Return, code: u8) {
+        self.answer(Return { command: command::ERROR, ..to }, &[code]);
+    }
+
+    /// Queues a message as reports.
+    fn answer(&mut self, to: Return, message: &[u8]) {
+        let (first, rest) = message.split_at(message.len().min(self.report_size - FIRST_HEADER));
+        let mut report = Zeroizing::new(Vec::with_capacity(self.report_size));
+        report.extend_from_slice(&to.channel.to_be_bytes());
+        report.extend_from_slice(&[FIRST | to.command, 0]);
+        report.extend_from_slice(&(message.len() as u32).to_be_bytes());
+        report.extend_from_slice(&to.number.to_be_bytes());
+        report.extend_from_slice(first);
+        report.resize(self.report_size, 0);
+        self.outgoing.push_back(report);
+        for (sequence, piece) in rest.chunks(self.report_size - NEXT_HEADER).enumerate() {
+            let mut report = Zeroizing::new(Vec::with_capacity(self.report_size));
+            report.extend_from_slice(&to.channel.to_be_bytes());
+            report.extend_from_slice(&(sequence as u16).to_be_bytes());
+            report.extend_from_slice(piece);
+            report.resize(self.report_size, 0);
+            self.outgoing.push_back(report);
+        }
+    }
+}
+
+/// Exposure time of the simulated camera, µs.
+const EXPOSURE_US: u32 = 4_000;
+/// Its gain, tenths of a decibel.
+const GAIN: u16 = 60;
+
+impl Running {
+    fn state_at(&self, now: Duration) -> u8 {
+        let mut until = self.began;
+        let reached = self.approach.states.iter().find(|(duration, _)| {
+            until += *duration;
+            now < until
+        });
+        reached.or(self.approach.states.last()).map_or(hand::ABSENT, |(_, state)| *state)
+    }
+
+    /// Did the hand get to the end of its approach in the time that the host allowed?
+    fn is_through(&self) -> bool {
+        let takes: Duration = self.approach.states.iter().map(|(duration, _)| *duration).sum();
+        self.began + takes <= self.ends
+    }
+}
