@@ -4,6 +4,8 @@
 //! module does that matches on the device. [`MatchingVerifier`] makes a verifier of any sensor with the matcher of
 //! [`palm_vein`]. The orchestrator knows verifiers only, and never sees a picture, a template in the clear or a score.
 
+#[cfg(feature = "contract")]
+pub mod contract;
 pub mod hid;
 mod matching;
 mod sensor;
