@@ -112,7 +112,7 @@ fn procedure(messages: &Messages, error: &ProcedureError) -> (&'static str, Args
         ProcedureError::AuthorityRefused { .. } => ("error-authority-refused", vec![]),
         ProcedureError::AuthorityNotTrusted(_) => ("error-authority-not-trusted", vec![]),
         ProcedureError::CertificateDiffers { field } => {
-            ("error-certificate-differs", vec![("field", Value::from(*field))])
+            ("error-certificate-differs", vec![("field", messages.get(domain::field_name(field)).into())])
         }
         ProcedureError::Hsm(error) => ports::hsm(error),
         ProcedureError::Reader(error) => (ports::reader(error), vec![]),

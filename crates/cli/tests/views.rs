@@ -1,7 +1,7 @@
 //! What people and machines see, compared with files in `golden/`. To write them anew after a change that is meant:
 //! `MADOGUCHI_WRITE_GOLDEN=1 cargo test -p cli --test views`, and look at the difference.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::fs;
 use std::io::{self, Write};

@@ -68,3 +68,23 @@ pub(super) fn item_name(item: &str) -> &'static str {
         _ => "item-name",
     }
 }
+
+/// The key of the word for a field of a certificate, as `ProcedureError::CertificateDiffers` names it. Fields that are none of
+/// the items that the authority sends have one word together: their names are for the technical view.
+pub(super) fn field_name(field: &str) -> &'static str {
+    // A text and the positions of its 代替文字 are one item.
+    match field.split(' ').next().unwrap_or_default() {
+        "serialNumber" => "item-serial",
+        "issuer" => "item-issuer",
+        "notBefore" => "item-not-before",
+        "notAfter" => "item-not-after",
+        "subjectPublicKeyInfo" | "key" => "item-public-key",
+        "keyUsage" | "extKeyUsage" | "certificatePolicies" => "item-usage",
+        "氏名" => "item-name",
+        "通称" => "item-alias",
+        "住所" => "item-address",
+        "生年月日" => "item-birth",
+        "性別" => "item-sex",
+        _ => "item-other",
+    }
+}
