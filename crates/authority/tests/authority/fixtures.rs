@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use audit_log::{LogKey, SignedCheckpoint, TreeHash};
 use authority::{
-    Authority, AuthorityCertificates, Config, TerminalRegistration, in_memory, required_keys, store::TerminalId,
+    Authority, AuthorityCertificates, Config, TerminalCredentials, TerminalRegistration, in_memory, required_keys,
+    store::TerminalId,
 };
 use authority_link::message::PkiMessage;
 use authority_link::{
@@ -99,6 +100,7 @@ pub(crate) struct Counter {
     pub(crate) window: String,
     pub(crate) hsm: Arc<SoftwareHsm>,
     pub(crate) terminal: Terminal,
+    pub(crate) credentials: TerminalCredentials,
     log_key: LogKey,
     /// Entries in its log.
     pub(crate) entries: AtomicU64,
@@ -139,7 +141,13 @@ impl Counter {
     }
 
     pub(crate) fn request_name(&self, number: u32) -> String {
-        format!("20270401095900{number:05}{}", self.window)
+        self.request_name_at(today(), number)
+    }
+
+    /// The name of a request that was made a minute before.
+    pub(crate) fn request_name_at(&self, at: Timestamp, number: u32) -> String {
+        let made = jiff::tz::Offset::constant(9).to_datetime(at - jiff::SignedDuration::from_mins(1));
+        format!("{}{number:05}{}", made.strftime("%Y%m%d%H%M%S"), self.window)
     }
 
     /// The message, protected by this terminal.
@@ -174,22 +182,31 @@ pub(crate) fn soon() -> madoguchi_time::Deadline {
 }
 
 pub(crate) struct World {
-    pub(crate) authority: Authority,
+    pub(crate) authority: Arc<Authority>,
     pub(crate) authority_hsm: Arc<SoftwareHsm>,
     pub(crate) certificates: AuthorityCertificates,
     pub(crate) clock: Arc<VirtualClock>,
     pub(crate) counters: Vec<Counter>,
+    /// What the foreign terminal needs.
+    pub(crate) peer: Option<TerminalCredentials>,
     rng: Mutex<ChaCha20Rng>,
 }
 
 impl World {
-    /// An authority with two terminals of one municipality.
+    /// An authority with two terminals of one municipality, on the day of the tests.
     pub(crate) fn new(config: &Config) -> Self {
-        let clock = VirtualClock::at(today());
-        let (hsms, registrations): (Vec<_>, Vec<_>) = (1..=2).map(Counter::provision).unzip();
+        Self::with_peer(config, today(), None)
+    }
+
+    /// The same on another day, and with a foreign terminal beside the two.
+    pub(crate) fn with_peer(config: &Config, start: Timestamp, peer: Option<TerminalRegistration>) -> Self {
+        let clock = VirtualClock::at(start);
+        let (hsms, mut registrations): (Vec<_>, Vec<_>) = (1..=2).map(Counter::provision).unzip();
+        registrations.extend(peer);
         let hsm = Arc::new(authority_hsm(config));
-        let (authority, credentials) = in_memory(hsm.clone(), clock.clone(), config, &registrations).unwrap();
+        let (authority, mut credentials) = in_memory(hsm.clone(), clock.clone(), config, &registrations).unwrap();
         let certificates = authority.certificates().unwrap();
+        let peer = credentials.split_off(hsms.len()).pop();
         let counters =
             hsms.into_iter().zip(registrations).zip(credentials).map(|((hsm, registration), credentials)| {
                 let origin = format!("log.example/{}", credentials.terminal);
@@ -197,19 +214,21 @@ impl World {
                 Counter {
                     terminal: Terminal::new(&credentials.signing_certificate, algorithm, &certificates.cmp).unwrap(),
                     log_key: LogKey::new(&origin, registration.log_key.as_ref().unwrap()).unwrap(),
-                    id: credentials.terminal,
+                    id: credentials.terminal.clone(),
                     window: registration.window,
                     hsm,
                     entries: AtomicU64::new(1),
+                    credentials,
                 }
             });
         let counters = counters.collect();
         Self {
-            authority,
+            authority: Arc::new(authority),
             authority_hsm: hsm,
             certificates,
             clock,
             counters,
+            peer,
             rng: Mutex::new(ChaCha20Rng::seed_from_u64(1)),
         }
     }
@@ -257,7 +276,8 @@ impl World {
         predecessor: Option<&IssuerAndSerial>,
         application: &Application,
     ) -> Request {
-        let name = counter.request_name(u32::from_be_bytes(self.random()) % 100_000);
+        let number = u32::from_be_bytes(self.random()) % 100_000;
+        let name = counter.request_name_at(self.now(), number);
         let ca = self.ca(kind);
         let draft = CertificationRequest::draft(kind, application, &key.spki(), &name, ca, predecessor).unwrap();
         let proof = key.sign(draft.to_be_proved());

@@ -5,6 +5,9 @@
 mod agreement;
 mod certificates;
 mod fixtures;
+mod peer;
 mod requests;
+mod served;
+mod service;
 mod walk;
 mod witness;
