@@ -1,5 +1,6 @@
 //! An authority in memory, terminals with their HSMs, cards' keys.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use authority_link::{
 use der::Decode;
 use hsm::{Hsm, KeyKind, KeyName, SignatureAlgorithm};
 use jiff::Timestamp;
-use jpki::{Application, CertificateKind, CertificateText, IssuingProfile, Municipality, Sex};
+use jpki::{Application, CertificateKind, CertificateText, IssuingProfile, KeyAlgorithm, Municipality, Sex};
 use madoguchi_time::{Clock, VirtualClock};
 use p384::ecdsa::signature::Signer;
 use rand_chacha::ChaCha20Rng;
@@ -51,10 +52,24 @@ pub(crate) fn next_generation() -> Config {
     Config { issuing: IssuingProfile::jpki_next(), ..Config::default() }
 }
 
+/// The authority's module. RSA keys are made once for all tests: making them takes long.
 pub(crate) fn authority_hsm(config: &Config) -> SoftwareHsm {
-    let keys = required_keys(&config.issuing).into_iter();
-    let empty = Provision::empty("authority", [1; 32]);
-    SoftwareHsm::in_memory(&keys.fold(empty, |provision, (name, kind)| provision.with_key(name, kind))).unwrap()
+    static RSA: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hsm");
+        SoftwareHsm::create(&path, &authority_keys(&IssuingProfile::jpki_2016(), 1)).unwrap();
+        (dir, path)
+    });
+    match config.issuing.algorithm {
+        KeyAlgorithm::Rsa2048 => SoftwareHsm::open(&RSA.1).unwrap(),
+        KeyAlgorithm::EcP384 => SoftwareHsm::in_memory(&authority_keys(&config.issuing, 1)).unwrap(),
+    }
+}
+
+/// What an authority's module holds.
+pub(crate) fn authority_keys(issuing: &IssuingProfile, seed: u8) -> Provision {
+    let empty = Provision::empty("authority", [seed; 32]);
+    required_keys(issuing).into_iter().fold(empty, |provision, (name, kind)| provision.with_key(name, kind))
 }
 
 /// A key as a card makes one.
