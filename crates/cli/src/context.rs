@@ -1,13 +1,16 @@
 //! What every command has at hand: folder, language, view.
 
+use std::convert::Infallible;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use orchestrator::{Progress, ProgressSink};
 
 use crate::arguments::Global;
-use crate::explanation::Explanation;
 use crate::failure::Failure;
 use crate::language::Language;
 use crate::messages::Messages;
@@ -16,6 +19,9 @@ use crate::screen::Screen;
 use crate::summary::Timings;
 use crate::view::HumanView;
 
+/// How often what is under way is drawn again.
+const TICK: Duration = Duration::from_millis(500);
+
 /// What a command runs in.
 pub struct Context {
     folder: PathBuf,
@@ -23,6 +29,8 @@ pub struct Context {
     messages: Arc<Messages>,
     verbose: bool,
     observed: Arc<Mutex<Observed>>,
+    /// As long as it is there, the view shows that long steps still run.
+    _alive: Option<Sender<Infallible>>,
 }
 
 /// Who watches what happens.
@@ -37,13 +45,16 @@ impl Context {
     pub fn new(global: &Global, default_folder: PathBuf, screen: Screen) -> Self {
         let language = global.lang.unwrap_or_else(Language::from_environment);
         let messages = Arc::new(Messages::new(language));
+        let is_live = screen.is_live();
         let view = (!global.json).then(|| HumanView::new(screen, Arc::clone(&messages), global.verbose));
+        let observed = Arc::new(Mutex::new(Observed { view, timings: Timings::default() }));
         Self {
             folder: global.state.clone().unwrap_or(default_folder),
             folder_was_named: global.state.is_some(),
             messages,
             verbose: global.verbose,
-            observed: Arc::new(Mutex::new(Observed { view, timings: Timings::default() })),
+            _alive: (is_live && !global.json).then(|| keep_alive(Arc::clone(&observed))),
+            observed,
         }
     }
 
@@ -127,17 +138,26 @@ impl Context {
                 Ok(())
             }
             (None, Ok(report)) => print(&**report),
-            (None, Err(failure)) => print(&FailureDocument::new(&self.explain(failure))),
+            (None, Err(failure)) => print(&FailureDocument::new(&failure.explain(&self.messages))),
         }
-    }
-
-    fn explain(&self, failure: &Failure) -> Explanation {
-        failure.explain(&self.messages)
     }
 
     fn observed(&self) -> MutexGuard<'_, Observed> {
         self.observed.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Draws what is under way again and again, until the answer is dropped.
+fn keep_alive(observed: Arc<Mutex<Observed>>) -> Sender<Infallible> {
+    let (alive, gone) = mpsc::channel();
+    thread::spawn(move || {
+        while gone.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+            if let Some(view) = &mut observed.lock().unwrap_or_else(PoisonError::into_inner).view {
+                view.tick();
+            }
+        }
+    });
+    alive
 }
 
 fn print(document: &(impl Document + ?Sized)) -> Result<(), Failure> {

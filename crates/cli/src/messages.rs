@@ -126,12 +126,6 @@ impl Messages {
         text
     }
 
-    /// Is there a message of this key?
-    #[must_use]
-    pub fn has(&self, key: &str) -> bool {
-        self.bundle.has_message(key)
-    }
-
     /// The official name of a kind of certificate.
     #[must_use]
     pub fn certificate(&self, kind: CertificateKind) -> String {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use jpki::CertificateKind;
 use orchestrator::{Progress, Settlement, SlotFound, Step};
@@ -29,8 +30,14 @@ pub struct HumanView {
 struct StepLine {
     group: Group,
     done: Vec<String>,
-    running: Option<String>,
+    running: Option<Running>,
     elapsed_ms: u64,
+}
+
+/// A step that has begun.
+struct Running {
+    name: String,
+    since: Instant,
 }
 
 /// What a line of steps is about.
@@ -123,6 +130,13 @@ impl HumanView {
         }
     }
 
+    /// Shows that a long step still runs. To be called now and then.
+    pub(crate) fn tick(&mut self) {
+        if self.line.as_ref().is_some_and(|line| line.running.is_some()) {
+            self.draw_line();
+        }
+    }
+
     /// Tells why it ended.
     pub fn failed(&mut self, explanation: &Explanation, source: &dyn std::error::Error) {
         self.end_line(Mark::Failed);
@@ -205,7 +219,7 @@ impl HumanView {
 
     fn step_started(&mut self, kind: CertificateKind, step: Step) {
         let name = self.step_name(kind, step);
-        self.line_of(Group::of(kind, step)).running = Some(name);
+        self.line_of(Group::of(kind, step)).running = Some(Running { name, since: Instant::now() });
         self.draw_line();
     }
 
@@ -249,8 +263,13 @@ impl HumanView {
 
     fn draw_line(&mut self) {
         if let Some(line) = &self.line {
-            let running =
-                line.running.as_ref().map(|step| self.messages.text("step-running", &[("step", step.as_str().into())]));
+            let running = line.running.as_ref().map(|running| {
+                let step = ("step", running.name.as_str().into());
+                match running.since.elapsed().as_secs() {
+                    0 => self.messages.text("step-running", &[step]),
+                    passed => self.messages.text("step-running-for", &[step, ("seconds", passed.into())]),
+                }
+            });
             let parts = line.done.iter().cloned().chain(running);
             let entry = Entry::new(self.label(line.group), parts);
             self.open(&entry);
@@ -261,7 +280,7 @@ impl HumanView {
         if let Some(line) = self.line.take() {
             // A step that began and did not end is where it failed.
             let mark = if line.running.is_some() { Mark::Failed } else { mark };
-            let unfinished = line.running.map(|step| format!("✗ {step}"));
+            let unfinished = line.running.map(|step| format!("✗ {}", step.name));
             let parts = line.done.into_iter().chain(unfinished);
             let entry = Entry::new(self.label(line.group), parts).took(seconds(line.elapsed_ms));
             self.entry(mark, &entry);
@@ -273,7 +292,7 @@ impl HumanView {
         if let Some(line) = &mut self.line
             && let Some(step) = line.running.take()
         {
-            line.done.push(self.messages.text("step-interrupted", &[("step", step.into())]));
+            line.done.push(self.messages.text("step-interrupted", &[("step", step.name.into())]));
             self.end_line(Mark::Plain);
         }
     }

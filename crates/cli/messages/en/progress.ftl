@@ -51,6 +51,7 @@ step-supersede = previous one revoked
 step-timed = { $step } ({ $time })
 step-timed-by-card = { $step } (card time { $time })
 step-interrupted = { $step } interrupted
+step-running-for = { $step } … { $seconds } s
 step-running = { $step } …
 
 # Why a palm capture is taken again.

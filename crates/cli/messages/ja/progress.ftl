@@ -45,6 +45,7 @@ step-supersede = 前の証明書を失効
 step-timed = { $step } ({ $time })
 step-timed-by-card = { $step } (カード時間 { $time })
 step-interrupted = { $step } 中断
+step-running-for = { $step } … { $seconds } 秒
 step-running = { $step } …
 
 # 手のひらの撮影をやり直す理由。
