@@ -14,7 +14,7 @@ use crate::stage::Stage;
 ///
 /// # Panics
 /// If there is no card, or no channel to it.
-pub fn commit(stage: &Stage, place: usize, kind: CertificateKind, name: [u8; 32]) {
+pub(crate) fn commit(stage: &Stage, place: usize, kind: CertificateKind, name: [u8; 32]) {
     let deadline = stage.clock.deadline_in(Duration::from_secs(60));
     let mut reader = stage.control(place).open("SIM-READER");
     reader.wait_for_card(deadline).expect("a card");
