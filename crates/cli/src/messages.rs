@@ -20,12 +20,13 @@ macro_rules! catalogue {
             include_str!(concat!("../messages/", $language, "/commands.ftl")),
             include_str!(concat!("../messages/", $language, "/doctor.ftl")),
             include_str!(concat!("../messages/", $language, "/summary.ftl")),
+            include_str!(concat!("../messages/", $language, "/simulator.ftl")),
         ]
     };
 }
 
-const JA: [&str; 8] = catalogue!("ja");
-const EN: [&str; 8] = catalogue!("en");
+const JA: [&str; 9] = catalogue!("ja");
+const EN: [&str; 9] = catalogue!("en");
 
 /// The message catalogue in one language.
 pub struct Messages {

@@ -1,6 +1,7 @@
 //! A whole program: command line in, exit status out.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use crate::arguments::Arguments;
@@ -8,7 +9,7 @@ use crate::commands::execute;
 use crate::composition::Composition;
 use crate::context::Context;
 use crate::diagnostics;
-use crate::failure::Status;
+use crate::failure::{Failure, Status};
 use crate::screen::Screen;
 
 /// Runs a program: reads its command line, does what it says over the ports of `composition`, tells what came of it.
@@ -26,7 +27,11 @@ pub fn run<C: Composition>(line: impl IntoIterator<Item = OsString>, composition
     diagnostics::start(arguments.global.log_format);
     let context = Context::new(&arguments.global, composition.default_folder(), Screen::stdout());
     let outcome = execute(arguments.command, composition, &context);
-    let concluded = context.conclude(&outcome);
+    let concluded = match context.conclude(&outcome) {
+        // Whoever reads has seen enough, as `head` has after some lines.
+        Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        concluded => concluded,
+    };
     let status = match (&outcome, concluded) {
         (Err(failure), _) => failure.status(),
         (Ok(_), Err(failure)) => {
