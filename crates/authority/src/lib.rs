@@ -1,6 +1,4 @@
-//! The authority: the counterpart of the terminals. CMP server, certificate store, OCSP, CRL.
-//!
-//! It stands for 署名用認証局 and 利用者証明用認証局 with their line to the terminals. Everything that it issues says that it is simulated.
+#![doc = include_str!("../README.md")]
 
 mod authority;
 mod certificate;

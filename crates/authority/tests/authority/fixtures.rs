@@ -1,6 +1,6 @@
 //! An authority in memory, terminals with their HSMs, cards' keys.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
@@ -215,11 +215,34 @@ impl World {
 
     /// The same on another day, and with a foreign terminal beside the two.
     pub(crate) fn with_peer(config: &Config, start: Timestamp, peer: Option<TerminalRegistration>) -> Self {
+        Self::made_by(config, start, peer, |hsm, clock, registrations| {
+            in_memory(hsm, clock, config, registrations).unwrap()
+        })
+    }
+
+    /// The same in a folder.
+    pub(crate) fn in_folder(config: &Config, dir: &Path) -> Self {
+        Self::made_by(config, today(), None, |hsm, clock, registrations| {
+            let credentials = authority::initialise(dir, hsm.clone(), clock.clone(), config, registrations).unwrap();
+            (authority::open(dir, hsm, clock).unwrap(), credentials)
+        })
+    }
+
+    fn made_by(
+        config: &Config,
+        start: Timestamp,
+        peer: Option<TerminalRegistration>,
+        make: impl FnOnce(
+            Arc<SoftwareHsm>,
+            Arc<VirtualClock>,
+            &[TerminalRegistration],
+        ) -> (Authority, Vec<TerminalCredentials>),
+    ) -> Self {
         let clock = VirtualClock::at(start);
         let (hsms, mut registrations): (Vec<_>, Vec<_>) = (1..=2).map(Counter::provision).unzip();
         registrations.extend(peer);
         let hsm = Arc::new(authority_hsm(config));
-        let (authority, mut credentials) = in_memory(hsm.clone(), clock.clone(), config, &registrations).unwrap();
+        let (authority, mut credentials) = make(hsm.clone(), clock.clone(), &registrations);
         let certificates = authority.certificates().unwrap();
         let peer = credentials.split_off(hsms.len()).pop();
         let counters =

@@ -9,5 +9,6 @@ mod peer;
 mod requests;
 mod served;
 mod service;
+mod store;
 mod walk;
 mod witness;
