@@ -28,8 +28,8 @@ const MAX_CONFLICTS: usize = 4;
 
 /// The counterpart of the terminals: issues, confirms, revokes, and says what is valid.
 ///
-/// Sans I/O but for its store and its HSM: no socket, no clock for dates, no randomness of its own. Methods take `&self` and may be called from several
-/// threads; decisions are settled by the store.
+/// Sans I/O but for its store and its HSM: no socket, no clock for dates, no randomness of its own. Methods take
+/// `&self` and may be called from several threads; decisions are settled by the store.
 pub struct Authority {
     store: Arc<dyn Store>,
     config: Config,
@@ -83,8 +83,8 @@ impl Authority {
         &self.credentials
     }
 
-    /// Answers one CMP message. `peer` is the terminal at the other end of the TLS line, if there is one. Whatever the request holds,
-    /// a CMP message comes back: an answer, or an error.
+    /// Answers one CMP message. `peer` is the terminal at the other end of the TLS line, if there is one. Whatever
+    /// the request holds, a CMP message comes back: an answer, or an error.
     pub fn handle(
         &self,
         request: &[u8],
@@ -146,8 +146,8 @@ impl Authority {
         }
     }
 
-    /// The checkpoint to be remembered, if the log has grown. A log that went back is an alarm, and nothing but the question for the
-    /// witnessed checkpoint is answered to it.
+    /// The checkpoint to be remembered, if the log has grown. A log that went back is an alarm, and nothing but the
+    /// question for the witnessed checkpoint is answered to it.
     fn witness(&self, incoming: &Incoming, now: Timestamp) -> Result<Option<Witness>, Refusal> {
         let Some(log_key) = &incoming.terminal.log_key else { return Ok(None) };
         let checkpoint = authority_link::state::checkpoint_of(&incoming.header)
@@ -192,7 +192,8 @@ impl Authority {
         ocsp::respond(self.store(), authorities, request, now)
     }
 
-    /// The CRL of a kind for the municipality with this code, as DER; none if no terminal of that municipality is registered.
+    /// The CRL of a kind for the municipality with this code, as DER; none if no terminal of that municipality is
+    /// registered.
     ///
     /// # Errors
     /// If the store or the HSM fails.

@@ -1,4 +1,5 @@
-//! Deciding: a certConf makes an issued certificate valid or revoked, an rr revokes or supersedes a certificate. The first decision wins.
+//! Deciding: a certConf makes an issued certificate valid or revoked, an rr revokes or supersedes a certificate. The
+//! first decision wins.
 
 use authority_link::message::{
     CertStatus, CertTemplate, Failure, PkiBody, PkiStatus, PkiStatusInfo, RevDetails, RevRepContent, TemplateExtension,
@@ -20,8 +21,8 @@ use crate::ocsp::serial;
 use crate::store::{Answer, Change, Decision, Issue, IssueKey, Revocation, RevocationReason, State, Witness};
 
 impl Authority {
-    /// Answers a certConf. It may come from any authorised terminal: it names the transaction and the certificate, and a card may be seen
-    /// again anywhere.
+    /// Answers a certConf. It may come from any authorised terminal: it names the transaction and the certificate,
+    /// and a card may be seen again anywhere.
     pub(crate) fn confirm(
         &self,
         incoming: &Incoming,
@@ -108,8 +109,8 @@ impl Authority {
         self.settle(Change { decision, answer, witness, ..Change::default() })
     }
 
-    /// A certificate is superseded only while a certificate that names it as its predecessor is valid: never at confirmation, never "all
-    /// others".
+    /// A certificate is superseded only while a certificate that names it as its predecessor is valid: never at
+    /// confirmation, never "all others".
     fn superseded(&self, issue: &Issue, now: Timestamp) -> Result<Decision, Refusal> {
         let successors = self.store().successors(issue.kind, issue.serial)?;
         let successor = successors.iter().find(|successor| successor.state == State::Valid).ok_or_else(|| {
@@ -137,7 +138,8 @@ impl Authority {
     }
 }
 
-/// Does the status name this certificate, by the hash algorithm that it states or that the certificate's signature implies?
+/// Does the status name this certificate, by the hash algorithm that it states or that the certificate's signature
+/// implies?
 fn names(status: &CertStatus, issue: &Issue) -> Result<bool, Refusal> {
     let stated = status.hash_alg.as_ref().map(|algorithm| algorithm.oid);
     let hash: Vec<u8> = match stated.map_or_else(|| implied_hash(issue), Ok)? {

@@ -85,8 +85,8 @@ impl From<WitnessError> for Refusal {
 }
 
 impl Authority {
-    /// Reads a message and makes sure who sent it. An answer that was given before to the same bytes is found here, before anything about
-    /// the message's time or nonces is looked at.
+    /// Reads a message and makes sure who sent it. An answer that was given before to the same bytes is found here,
+    /// before anything about the message's time or nonces is looked at.
     pub(crate) fn receive(
         &self,
         request: &[u8],
@@ -209,7 +209,8 @@ impl Authority {
         Ok((message.protect(&signature).map_err(malformed)?.to_vec(), nonce))
     }
 
-    /// The refusal as a message. If even that can't be signed, it goes without protection (RFC 9483 §3.6.4 allows that for errors).
+    /// The refusal as a message. If even that can't be signed, it goes without protection (RFC 9483 §3.6.4 allows
+    /// that for errors).
     pub(crate) fn refuse(
         &self,
         to: Option<&PkiHeader>,

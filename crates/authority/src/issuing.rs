@@ -126,7 +126,8 @@ impl Authority {
         Ok(Checked { kind, request, predecessor, validity })
     }
 
-    /// The certificate that the new one is to replace. Its state doesn't matter: a revoked certificate is replaced, too.
+    /// The certificate that the new one is to replace. Its state doesn't matter: a revoked certificate is replaced,
+    /// too.
     fn predecessor(&self, name: &IssuerAndSerial, kind: CertificateKind) -> Result<Issue, Refusal> {
         let unknown = || Refusal::new(Failure::BadCertId, "the predecessor is not a certificate of this authority");
         if self.kind_of_issuer(&name.issuer).map_err(|_| unknown())? != kind {
@@ -189,7 +190,8 @@ impl Authority {
     }
 }
 
-/// Proof of possession: a signature by the key over the CertRequest (RFC 4211 §4.1), and nothing that stands in for one.
+/// Proof of possession: a signature by the key over the CertRequest (RFC 4211 §4.1), and nothing that stands in for
+/// one.
 fn check_possession(message: &CertReqMsg, spki: &[u8]) -> Result<(), Refusal> {
     let bad = |text: &str| Refusal::new(Failure::BadPop, text);
     let Some(ProofOfPossession::Signature(proof)) = &message.popo else {

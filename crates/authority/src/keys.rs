@@ -11,15 +11,16 @@ const RSA_BITS: usize = 2048;
 const RSA_EXPONENT: u32 = 65_537;
 /// Primes below this are tried as factors of a modulus.
 const SMALL_FACTORS: u32 = 10_000;
-/// Largest prime of the ROCA check: with this one and those below, a key of any size is recognised, and a sound key is mistaken
-/// with a probability below 2^-60.
+/// Largest prime of the ROCA check: with this one and those below, a key of any size is recognised, and a sound key
+/// is mistaken with a probability below 2^-60.
 const ROCA_PRIMES: u32 = 167;
 
 /// Why a public key is not certified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeakKey {
-    /// Another algorithm or curve than the card generation's, or no key at all. The terminal is set up for another generation.
+    /// Another algorithm or curve than the card generation's, or no key at all. The terminal is set up for another
+    /// generation.
     #[error("the key is of another kind than this card generation's")]
     Kind,
     /// Another modulus length.
@@ -72,7 +73,8 @@ fn check_rsa(modulus: &BigUint, exponent: &BigUint) -> Result<(), WeakKey> {
     if roca { Err(WeakKey::Roca) } else { Ok(()) }
 }
 
-/// ROCA's primes are `k · M + (65537^a mod M)` with M the product of the first primes, so the modulus is a power of 65537 modulo each.
+/// ROCA's primes are `k · M + (65537^a mod M)` with M the product of the first primes, so the modulus is a power of
+/// 65537 modulo each.
 fn is_power_of_65537(residue: u32, prime: u32) -> bool {
     let generator = RSA_EXPONENT % prime;
     let powers = std::iter::successors(Some(1), |power| Some(power * generator % prime));
@@ -96,7 +98,8 @@ fn primes(below: u32) -> impl Iterator<Item = u32> {
 mod tests {
     use super::*;
 
-    /// A modulus of the ROCA form: a product of two numbers `k · M + (65537^a mod M)`. They need not be prime for the check.
+    /// A modulus of the ROCA form: a product of two numbers `k · M + (65537^a mod M)`. They need not be prime for the
+    /// check.
     fn roca_modulus() -> BigUint {
         let product: BigUint = primes(702).map(BigUint::from).product();
         let cofactor_bits = RSA_BITS / 2 - product.bits();

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! authority.toml          settings; written last, so that a folder without it holds no authority
-//! store.sqlite            certificates, answers, terminals, witnessed checkpoints, alarms (with -wal and -shm while open)
-//! certificates/*.pem      the authority's own certificates, public
-//! terminals/NAME/*.pem    what each terminal needs, public: its own certificates and those that it must trust
+//! store.sqlite            certificates, answers, terminals, witnessed checkpoints, alarms (with -wal and -shm while
+//! open) certificates/*.pem      the authority's own certificates, public terminals/NAME/*.pem    what each terminal
+//! needs, public: its own certificates and those that it must trust
 //! ```
 //!
-//! Private keys are in the HSM. The program `madoguchi-authority` has a software HSM, and keeps its file here as `hsm.json`.
+//! Private keys are in the HSM. The program `madoguchi-authority` has a software HSM, and keeps its file here as
+//! `hsm.json`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -74,12 +75,13 @@ pub struct Config {
     pub confirm_within_seconds: u32,
     /// How far messageTime may be from the authority's clock, in seconds.
     pub clock_tolerance_seconds: u32,
-    /// Accept CMP messages on the plain HTTP listener too, protected by their signature alone. For foreign clients under test.
+    /// Accept CMP messages on the plain HTTP listener too, protected by their signature alone. For foreign clients
+    /// under test.
     pub plain_http_cmp: bool,
     /// The first serial number of each kind.
     pub first_serial: u32,
-    /// How many years it issues under one certificate, which then outlives what it has issued: 4 years and the 6 of the longest
-    /// certificate make the 10 years of JPKI's roots.
+    /// How many years it issues under one certificate, which then outlives what it has issued: 4 years and the 6 of
+    /// the longest certificate make the 10 years of JPKI's roots.
     pub issuing_years: u8,
     /// For which generation of cards it issues.
     pub issuing: IssuingProfile,
@@ -133,7 +135,8 @@ pub struct TerminalRegistration {
     pub signing_key: Vec<u8>,
     /// SubjectPublicKeyInfo (DER, ECDSA P-256) of its end of the TLS line.
     pub tls_key: Vec<u8>,
-    /// SubjectPublicKeyInfo (DER, ECDSA P-256) that signs the checkpoints of its log; none for a test peer, which has no log.
+    /// SubjectPublicKeyInfo (DER, ECDSA P-256) that signs the checkpoints of its log; none for a test peer, which has
+    /// no log.
     pub log_key: Option<Vec<u8>>,
     /// A foreign CMP implementation under test; see `docs/protocols/authority.md`.
     pub test_peer: bool,
@@ -203,8 +206,8 @@ pub fn terminal_folder(dir: &Path, terminal: &TerminalId) -> PathBuf {
     dir.join(TERMINALS).join(terminal.as_str())
 }
 
-/// Makes an authority in the folder `dir`, which must not hold one: its certificates from keys that the HSM holds already (see
-/// [`required_keys`]), an empty store, and the given terminals.
+/// Makes an authority in the folder `dir`, which must not hold one: its certificates from keys that the HSM holds
+/// already (see [`required_keys`]), an empty store, and the given terminals.
 ///
 /// # Errors
 /// See [`SetupError`].

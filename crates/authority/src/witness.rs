@@ -1,4 +1,5 @@
-//! The authority as the witness of the terminals' logs: it remembers how far each log has come, and notices when one goes back.
+//! The authority as the witness of the terminals' logs: it remembers how far each log has come, and notices when one
+//! goes back.
 
 use audit_log::{LogKey, SignedCheckpoint};
 use jiff::Timestamp;
@@ -26,8 +27,8 @@ pub(crate) enum WitnessError {
 
 /// Compares the checkpoint that came with the one witnessed before.
 ///
-/// `message_time` tells a log that was rolled back from a message that was on its way for long: only a message made after the one that
-/// brought the witnessed checkpoint has to know of it.
+/// `message_time` tells a log that was rolled back from a message that was on its way for long: only a message made
+/// after the one that brought the witnessed checkpoint has to know of it.
 pub(crate) fn judge(
     terminal: &Terminal,
     log_key: &[u8],

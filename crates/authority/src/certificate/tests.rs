@@ -1,4 +1,5 @@
-//! Compares what is built here with the certificates of a card of the JPKI test environment, which the package `myna-card` carries.
+//! Compares what is built here with the certificates of a card of the JPKI test environment, which the package
+//! `myna-card` carries.
 
 use std::path::PathBuf;
 use std::process::Command;

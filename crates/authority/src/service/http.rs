@@ -66,7 +66,8 @@ async fn answer_ocsp(shared: &Arc<Shared>, request: Request<Incoming>) -> Respon
     finish(answered.await, OCSP_RESPONSE)
 }
 
-/// `/crl/{signature|authentication}/{municipality's code}`; the code may be left out while there is one municipality only.
+/// `/crl/{signature|authentication}/{municipality's code}`; the code may be left out while there is one municipality
+/// only.
 async fn crl(shared: &Arc<Shared>, request: &Request<Incoming>, path: &str) -> Response<Body> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return not_allowed("GET, HEAD");

@@ -1,4 +1,5 @@
-//! The authority's end of the TLS line: TLS 1.3 only, its key in the HSM, and only terminals of the allow-list at the other end.
+//! The authority's end of the TLS line: TLS 1.3 only, its key in the HSM, and only terminals of the allow-list at the
+//! other end.
 
 use std::sync::Arc;
 

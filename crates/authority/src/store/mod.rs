@@ -16,8 +16,8 @@ pub type Digest = [u8; 32];
 /// Where the authority keeps its records.
 ///
 /// # Guarantees
-/// Every method is one transaction, durable when it returns. [`Store::apply`] is all or nothing, and refuses a change whose
-/// premises no longer hold, so that two processes on one store can't decide the same certificate twice.
+/// Every method is one transaction, durable when it returns. [`Store::apply`] is all or nothing, and refuses a change
+/// whose premises no longer hold, so that two processes on one store can't decide the same certificate twice.
 ///
 /// # Errors
 /// See [`StoreError`].
@@ -76,14 +76,15 @@ pub trait Store: Send + Sync {
     /// If the store fails.
     fn unconfirmed(&self, before: Timestamp) -> Result<Vec<Issue>, StoreError>;
 
-    /// Certificates that are valid while their predecessor still is, unexpired at `now`: the terminal's commit or its supersede is
-    /// outstanding.
+    /// Certificates that are valid while their predecessor still is, unexpired at `now`: the terminal's commit or its
+    /// supersede is outstanding.
     ///
     /// # Errors
     /// If the store fails.
     fn unsettled(&self, now: Timestamp) -> Result<Vec<Unsettled>, StoreError>;
 
-    /// What a CRL of this kind and municipality lists: revoked and superseded certificates that have not expired at `now`, by serial.
+    /// What a CRL of this kind and municipality lists: revoked and superseded certificates that have not expired at
+    /// `now`, by serial.
     ///
     /// # Errors
     /// If the store fails.
@@ -137,9 +138,9 @@ pub trait Store: Send + Sync {
     fn counts(&self) -> Result<Vec<(CertificateKind, State, u64)>, StoreError>;
 }
 
-/// One change of the store. Its premises: no answer to `answer.request` is recorded, nor, if it opens its transaction, one that opened
-/// the same; neither the transaction ID nor the public key of `issue` is known; the certificate of `decision` is in the state `from`,
-/// and the one that it depends on is valid.
+/// One change of the store. Its premises: no answer to `answer.request` is recorded, nor, if it opens its
+/// transaction, one that opened the same; neither the transaction ID nor the public key of `issue` is known; the
+/// certificate of `decision` is in the state `from`, and the one that it depends on is valid.
 #[derive(Clone, Default)]
 pub struct Change {
     /// A certificate is issued.
@@ -404,7 +405,8 @@ pub struct Terminal {
     pub tls_certificate: Vec<u8>,
     /// SubjectPublicKeyInfo of the key that signs the checkpoints of its log, DER. Only a test peer has none.
     pub log_key: Option<Vec<u8>>,
-    /// A foreign implementation under test, which can't send all that a terminal sends. Only a simulated authority has such.
+    /// A foreign implementation under test, which can't send all that a terminal sends. Only a simulated authority
+    /// has such.
     pub test_peer: bool,
     /// May it still ask for anything?
     pub authorised: bool,

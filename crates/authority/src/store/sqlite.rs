@@ -85,15 +85,15 @@ CREATE TABLE alarm (
 ) STRICT;
 ";
 
-const ISSUE_COLUMNS: &str = "txid, kind, serial, certificate, sha256, public_key, state, predecessor, terminal, municipality, \
-                             nonce, issued_at, not_after, confirmed_at, revoked_at, reason";
+const ISSUE_COLUMNS: &str = "txid, kind, serial, certificate, sha256, public_key, state, predecessor, terminal, \
+                             municipality, nonce, issued_at, not_after, confirmed_at, revoked_at, reason";
 
 /// The store in one SQLite file, in write-ahead mode, with every commit synchronised to the disk.
 pub struct SqliteStore(Mutex<Connection>);
 
 impl SqliteStore {
-    /// Opens the store at `path`, or makes a new one. `first_serials` are the first serials of a new store, authentication then
-    /// signature.
+    /// Opens the store at `path`, or makes a new one. `first_serials` are the first serials of a new store,
+    /// authentication then signature.
     ///
     /// # Errors
     /// If the file is damaged, or can't be opened or written.

@@ -1,5 +1,5 @@
-//! Random walks through the model of `two_terminals`, with the real authority in the place of the model's: cards and terminals follow the
-//! agreement, messages are lost, delayed and repeated, terminals die and go on with stale ideas.
+//! Random walks through the model of `two_terminals`, with the real authority in the place of the model's: cards and
+//! terminals follow the agreement, messages are lost, delayed and repeated, terminals die and go on with stale ideas.
 
 use std::time::Duration;
 
@@ -79,8 +79,8 @@ impl<'a> Walk<'a> {
         self.card.at == Some(k)
     }
 
-    /// Sends a message as the world pleases: lost, delayed, answered, answered with the answer lost, answered with a copy still under
-    /// way.
+    /// Sends a message as the world pleases: lost, delayed, answered, answered with the answer lost, answered with a
+    /// copy still under way.
     fn call(&mut self, k: usize, sent: &Sent) -> Option<Answer> {
         match self.below(8) {
             0 => None,
@@ -139,7 +139,8 @@ impl<'a> Walk<'a> {
             4 => {
                 let minutes = u64::from(self.below(40));
                 self.world.clock.advance(Duration::from_secs(60 * minutes));
-                // A delayed message that is older than the authority's tolerance is refused: no harm, it was as good as lost.
+                // A delayed message that is older than the authority's tolerance is refused: no harm, it was as good
+                // as lost.
                 self.world.authority.expire_unconfirmed(self.world.now()).unwrap();
             }
             5 => {

@@ -78,7 +78,8 @@ fn a_log_that_went_back_is_an_alarm_and_nothing_is_done_under_it() {
     // What was witnessed can be asked for all the same: that is how a person finds out.
     assert_eq!(witnessed(&world, one, &one.checkpoint(18)), Some(one.checkpoint(20)));
     assert_eq!(alarms(&world).last(), Some(&(AlarmKind::RolledBack, 20, 18)));
-    // Appending again does not hide it until the log is longer than the witness knows; then only the tree's root would differ.
+    // Appending again does not hide it until the log is longer than the witness knows; then only the tree's root
+    // would differ.
     assert_eq!(log_alarm(&world.exchange(one, &ask(&world, one, &one.checkpoint(19)))), Some(1));
     assert!(matches!(world.exchange(one, &ask(&world, one, &one.checkpoint(21))), Answer::State(_)));
 }
