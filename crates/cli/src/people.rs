@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jpki::{CertificateKind, PinError};
+use jpki::{CertificateKind, PinError, TextField};
 use madoguchi_time::{Deadline, SharedClock};
 use orchestrator::{Declined, People, Question};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -231,6 +231,22 @@ impl People for TerminalPeople {
         }
     }
 
+    fn choose_substitute(
+        &mut self,
+        text: TextField,
+        position: usize,
+        deadline: Deadline,
+    ) -> Result<Zeroizing<String>, Declined> {
+        let text = match text {
+            TextField::Name => "people-text-name",
+            TextField::Alias => "people-text-alias",
+            TextField::Address => "people-text-address",
+        };
+        let args = [("text", self.messages.get(text).into()), ("position", position.into())];
+        let prompt = self.messages.text("people-choose-substitute", &args);
+        self.line(&prompt, Shown::Yes, deadline)
+    }
+
     fn confirm(&mut self, question: Question, deadline: Deadline) -> Result<bool, Declined> {
         let question = match question {
             Question::ApplicantIsHere => self.messages.get("people-applicant-is-here"),
@@ -267,6 +283,10 @@ impl People for Nobody {
     fn pin_refused(&mut self, _: CertificateKind, _: &PinError) {}
 
     fn card_face_code(&mut self, _: Deadline) -> Result<Zeroizing<String>, Declined> {
+        Err(Declined)
+    }
+
+    fn choose_substitute(&mut self, _: TextField, _: usize, _: Deadline) -> Result<Zeroizing<String>, Declined> {
         Err(Declined)
     }
 

@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use audit_log::Outcome as LogOutcome;
-use card_reader::{CardError, CardReader};
+use card_reader::{CardError, CardReader, Traffic};
 use hsm::Hsm;
 use jpki::{CertificateKind, Pin};
 use madoguchi_time::{Clock, Deadline, Moment, Recovery};
 use rand_core::CryptoRngCore;
 
-use crate::card::{CardKeys, CardSession, SessionError, Traffic};
+use crate::card::{CardKeys, CardSession, SessionError};
 use crate::error::ProcedureError;
 use crate::journal::{self, JournalLine};
 use crate::line::{Line, failure_name};

@@ -20,7 +20,7 @@ pub mod site;
 pub mod state;
 mod terminal;
 
-pub use card::{CardKeys, Traffic};
+pub use card::CardKeys;
 pub use error::ProcedureError;
 pub use logbook::LogVerdict;
 pub use operators::{Operator, Role};

@@ -148,11 +148,7 @@ pub(crate) fn refused(failure: FailureInfo) -> ProcedureError {
 }
 
 pub(crate) fn failure_name(failure: FailureInfo) -> String {
-    // The variants are called as in the RFC, but for the case of the first letter.
-    let Some(first) = failure.iter().next() else { return "unspecified".into() };
-    let name = format!("{first:?}");
-    let (initial, rest) = name.split_at(1);
-    initial.to_ascii_lowercase() + rest
+    failure.iter().next().map_or("unspecified", Failure::name).into()
 }
 
 fn into_request(call: AuthorityCall, random: &mut dyn CryptoRngCore) -> (Request, TransactionId) {

@@ -189,23 +189,15 @@ pub fn entries(state: &dyn StateFolder) -> Result<Vec<audit_log::Entry>, Procedu
 ///
 /// # Errors
 /// If the files can't be read; what is wrong with the log is in the verdict.
-pub fn verify(
-    state: &dyn StateFolder,
-    key: &LogKey,
-    witnessed: Option<&str>,
-) -> Result<LogVerdict, ProcedureError> {
+pub fn verify(state: &dyn StateFolder, key: &LogKey, witnessed: Option<&str>) -> Result<LogVerdict, ProcedureError> {
     let lines = state.read(ENTRIES)?;
     let lines = lines.as_deref().map_or(&[][..], Vec::as_slice);
     let own = own_checkpoint(state, key)?;
     let witness = witnessed.map(|text| certified(text, key)).transpose()?;
     Ok(match audit_log::verify(lines, own.as_ref(), witness.as_ref()) {
-        Ok(report) => LogVerdict {
-            entries: report.entries,
-            verified: true,
-            witnessed: report.witnessed,
-            fault: None,
-            code: None,
-        },
+        Ok(report) => {
+            LogVerdict { entries: report.entries, verified: true, witnessed: report.witnessed, fault: None, code: None }
+        }
         Err(fault) => LogVerdict {
             // Whole lines: of a damaged log, nobody knows how many entries it has.
             entries: lines.iter().filter(|byte| **byte == b'\n').count() as u64,

@@ -1,6 +1,6 @@
 //! Ports for people: what the terminal asks of the resident and of the clerk.
 
-use jpki::CertificateKind;
+use jpki::{CertificateKind, TextField};
 use madoguchi_time::Deadline;
 use zeroize::Zeroizing;
 
@@ -44,6 +44,18 @@ pub trait People: Send {
     /// # Errors
     /// [`Declined`].
     fn card_face_code(&mut self, deadline: Deadline) -> Result<Zeroizing<String>, Declined>;
+
+    /// A character of the application has no 代替文字 in the terminal's table: the clerk chooses one with the applicant.
+    /// `position` counts the characters of the text from 1.
+    ///
+    /// # Errors
+    /// [`Declined`], which is also what people say who can't choose.
+    fn choose_substitute(
+        &mut self,
+        text: TextField,
+        position: usize,
+        deadline: Deadline,
+    ) -> Result<Zeroizing<String>, Declined>;
 
     /// A yes-or-no question to the clerk.
     ///

@@ -6,15 +6,15 @@ use std::time::Duration;
 use audit_log::Outcome;
 use authority_link::AuthorityLine;
 use biometric::{CaptureEvent, PalmVerifier, RetryReason, Verification};
-use card_reader::CardReader;
+use card_reader::{CardReader, Traffic};
 use hsm::{Hsm, KeyName};
+use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
-use jpki::{Application, ApplicationChoices, SubstitutionTable};
+use jpki::{Application, ApplicationChoices, ApplicationError, Resident, SubstitutionTable, TextError, TextField};
 use madoguchi_time::{Deadline, SharedClock};
 use rand_core::CryptoRngCore;
 use resident_register::ResidentRegister;
 
-use crate::card::Traffic;
 use crate::driver::{Driver, StepClocks};
 use crate::error::ProcedureError;
 use crate::journal;
@@ -33,6 +33,8 @@ use crate::state::StateFolder;
 const LOG_ON: Duration = Duration::from_secs(60);
 /// How long a question to a person may stand.
 const QUESTION: Duration = Duration::from_secs(180);
+/// How many characters of one application a clerk may have to replace.
+const SUBSTITUTES: usize = 32;
 /// How long the HSM may take.
 const HSM: Duration = Duration::from_secs(10);
 
@@ -239,8 +241,7 @@ impl Terminal {
             jpki::eligible(&resident, kind, now.date())
                 .map_err(|reason| ProcedureError::NotEligible { kind, reason })?;
         }
-        let table = SubstitutionTable::builtin();
-        let application = Application::from_resident(&resident, now.date(), table, &ApplicationChoices::default())?;
+        let application = self.with_substitutes(&resident, now.date())?;
         let substituted = substituted_positions(&application);
         if substituted > 0 {
             self.ask(Question::SubstitutedCharacters(substituted))?;
@@ -250,6 +251,27 @@ impl Terminal {
         (self.progress)(&Progress::ApplicationTaken { kinds: plan.kinds(), substituted, elapsed_ms: millis(elapsed) });
         let request_name = format!("{}{request:05}{}", now.strftime("%Y%m%d%H%M%S"), self.site.window);
         Ok(Applicant { resident, application, request_name })
+    }
+
+    /// Makes the application; where the table has no 代替文字, the clerk chooses one.
+    fn with_substitutes(&mut self, resident: &Resident, applied_on: Date) -> Result<Application, ProcedureError> {
+        let mut choices = ApplicationChoices::default();
+        for _ in 0..SUBSTITUTES {
+            let made = Application::from_resident(resident, applied_on, SubstitutionTable::builtin(), &choices);
+            let Err(ApplicationError::Text { field, reason: TextError::NoSubstitute { position } }) = made else {
+                return Ok(made?);
+            };
+            let deadline = self.ports.clock.deadline_in(QUESTION);
+            let chosen = self.ports.people.choose_substitute(field, position, deadline);
+            let chosen = chosen.map_err(|Declined| ProcedureError::Cancelled)?;
+            let of_text = match field {
+                TextField::Name => &mut choices.name,
+                TextField::Alias => &mut choices.alias,
+                TextField::Address => &mut choices.address,
+            };
+            *of_text = std::mem::take(of_text).with_choice(position, &chosen);
+        }
+        Err(ProcedureError::Cancelled)
     }
 
     /// Asks the clerk. No is as good as a cancellation.

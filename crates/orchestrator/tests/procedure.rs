@@ -1,6 +1,8 @@
 //! The procedure machine against a card and an authority made of a few lines: every event in every state that a walk
 //! reaches.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::OnceLock;
 
@@ -230,7 +232,11 @@ fn events() -> Vec<Event> {
         Event::Failed(unknown()),
         Event::Authority(Answer::Confirmed, Timestamp::UNIX_EPOCH),
         Event::Authority(
-            Answer::Refused { failure: authority_link::message::FailureInfo::default(), text: String::new() },
+            Answer::Refused {
+                failure: authority_link::message::FailureInfo::default(),
+                code: None,
+                text: String::new(),
+            },
             Timestamp::UNIX_EPOCH,
         ),
         Event::AuthorityFailed(unknown()),

@@ -1,6 +1,8 @@
 //! Simulated people at the counter: a resident who chooses and remembers PINs, and a clerk who reads the card's face.
 
-use jpki::{CertificateKind, PinError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jpki::{CertificateKind, PinError, TextField};
 use madoguchi_time::Deadline;
 use orchestrator::{Declined, People, Question};
 use zeroize::Zeroizing;
@@ -18,21 +20,43 @@ pub struct Persona {
 
 /// The [`People`] port over a [`Persona`].
 pub struct SimPeople {
-    persona: Persona,
+    counter: Counter,
     entered: Vec<CertificateKind>,
+}
+
+/// The place in front of the counter: who stands there, and leaves with everything that they know.
+#[derive(Clone, Default)]
+pub struct Counter(Arc<Mutex<Persona>>);
+
+impl Counter {
+    /// The people leave. Whatever is asked from now on, nobody answers.
+    pub fn leave(&self) {
+        *self.persona() = Persona { declines: true, ..Persona::default() };
+    }
+
+    fn persona(&self) -> MutexGuard<'_, Persona> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl SimPeople {
     /// People who act as `persona` says.
     #[must_use]
     pub fn new(persona: Persona) -> Self {
-        Self { persona, entered: Vec::new() }
+        Self { counter: Counter(Arc::new(Mutex::new(persona))), entered: Vec::new() }
+    }
+
+    /// Where they stand.
+    #[must_use]
+    pub fn counter(&self) -> Counter {
+        self.counter.clone()
     }
 
     fn next_pin(&mut self, kind: CertificateKind) -> Result<Zeroizing<String>, Declined> {
         let entered = self.entered.iter().filter(|k| **k == kind).count();
         self.entered.push(kind);
-        let mut pins = self.persona.pins.iter().filter(|(k, _)| *k == kind).map(|(_, pin)| pin);
+        let persona = self.counter.persona();
+        let mut pins = persona.pins.iter().filter(|(k, _)| *k == kind).map(|(_, pin)| pin);
         let last = pins.clone().last();
         pins.nth(entered).or(last).cloned().ok_or(Declined)
     }
@@ -55,10 +79,21 @@ impl People for SimPeople {
     fn pin_refused(&mut self, _kind: CertificateKind, _reason: &PinError) {}
 
     fn card_face_code(&mut self, _deadline: Deadline) -> Result<Zeroizing<String>, Declined> {
-        if self.persona.declines { Err(Declined) } else { Ok(self.persona.face_code.clone()) }
+        let persona = self.counter.persona();
+        if persona.declines { Err(Declined) } else { Ok(persona.face_code.clone()) }
+    }
+
+    fn choose_substitute(
+        &mut self,
+        _text: TextField,
+        _position: usize,
+        _deadline: Deadline,
+    ) -> Result<Zeroizing<String>, Declined> {
+        // 〓, the mark of printers for a missing character.
+        if self.persona.declines { Err(Declined) } else { Ok(Zeroizing::new("〓".into())) }
     }
 
     fn confirm(&mut self, _question: Question, _deadline: Deadline) -> Result<bool, Declined> {
-        Ok(!self.persona.declines)
+        Ok(!self.counter.persona().declines)
     }
 }

@@ -19,3 +19,7 @@ people-substituted-characters = { $count ->
 } replaced by a substitute. Does the applicant agree?
 people-yes-no = [yes = y / no = n]
 people-yes-no-again = Please answer y or n
+people-choose-substitute = Character { $position } of the { $text } can't stand in a certificate. Type its substitute
+people-text-name = name
+people-text-alias = alias
+people-text-address = address

@@ -13,3 +13,7 @@ people-applicant-is-here = 申請者は窓口にいて、本人確認が済ん�
 people-substituted-characters = { $count } 字を代替文字に置き換えます。申請者は同意していますか
 people-yes-no = [はい = y / いいえ = n]
 people-yes-no-again = y か n で答えてください
+people-choose-substitute = { $text }の { $position } 文字目は電子証明書に使えません。代替文字を入力してください
+people-text-name = 氏名
+people-text-alias = 通称
+people-text-address = 住所

@@ -4,5 +4,5 @@ mod codec;
 mod session;
 pub(crate) mod signing;
 
-pub use session::{CardKeys, Traffic};
+pub use session::CardKeys;
 pub(crate) use session::{CardSession, SessionError};

@@ -24,17 +24,6 @@ pub struct CardKeys {
     pub algorithm: u8,
 }
 
-/// What passed between terminal and card.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Command APDUs.
-    pub apdus: u64,
-    /// Bytes to the card.
-    pub bytes_out: u64,
-    /// Bytes from the card.
-    pub bytes_in: u64,
-}
-
 /// One exchange as the technical view shows it: never data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Exchange {
@@ -173,7 +162,11 @@ impl<'t> CardSession<'t> {
         let session_keys = hsm.derive_session(&negotiated.derivation(self.keys.length), deadline)?;
         let (authenticating, command) = negotiated.authenticate(session_keys, card::ISSUING_SECURITY_LEVEL)?;
         let response = self.transmit(&command, deadline)?;
-        self.channel = Some(authenticating.opened(&response)?);
+        let mut channel = authenticating.opened(&response)?;
+        if self.capabilities.extended_length {
+            channel.allow_extended_length();
+        }
+        self.channel = Some(channel);
         Ok(CardReply::Done(CardData::None))
     }
 

@@ -81,6 +81,8 @@ pub(super) struct KindState {
     pub(super) spki: Option<Vec<u8>>,
     pub(super) certificate: Option<Zeroizing<Vec<u8>>>,
     pub(super) sha256: Option<Name>,
+    /// When the authority's answer with the certificate came.
+    pub(super) answered_at: Option<Timestamp>,
     pub(super) issued: Option<IssuedCertificate>,
     pub(super) predecessor: Option<authority_link::IssuerAndSerial>,
 }
@@ -245,7 +247,7 @@ impl Case {
             environment: &self.input.environment,
             municipality: &self.input.municipality,
             ocsp_uri: None,
-            now: self.input.began,
+            now: state.answered_at.unwrap_or(self.input.began),
             renewal,
             limits: &[],
             predecessor: state.predecessor.as_ref().map(|predecessor| predecessor.serial.as_bytes()),

@@ -481,8 +481,9 @@ fn stepped(case: &mut Case, stepping: Stepping, event: Event) -> Next {
                 Err(error) => give_up(case, kind, ProcedureError::AuthorityNotTrusted(error)),
             }
         }
-        (Stepping::Requesting(kind), Event::Authority(Answer::Issued { certificate, .. }, _)) => {
+        (Stepping::Requesting(kind), Event::Authority(Answer::Issued { certificate, .. }, at)) => {
             let state = case.kind(kind);
+            state.answered_at = Some(at);
             state.sha256 = Some(Sha256::digest(&certificate).into());
             state.issued = read_issued(kind, &certificate);
             state.certificate = Some(Zeroizing::new(certificate.to_vec()));
