@@ -1,6 +1,22 @@
-//! The terminal composed with simulators
+//! The terminal composed with simulators: the program `madoguchi-sim`.
+//!
+//! * [`world`]: a municipality, an authority, operators and cards, made of one seed. [`people`], [`palms`]: who comes to the counter.
+//! * [`composition`]: the composition root, with simulators behind every port.
+//! * [`terminal`]: one procedure in a process of its own. [`authority`]: the authority in another.
+//! * [`residue`]: the search for what must be gone.
 
+pub mod authority;
+mod children;
+pub mod commands;
+pub mod composition;
+mod demo;
+mod failure;
+mod kill;
+pub mod line;
+mod making;
+pub mod palms;
 pub mod people;
 pub mod residents;
 pub mod residue;
+pub mod terminal;
 pub mod world;

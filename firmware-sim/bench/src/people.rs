@@ -57,7 +57,7 @@ impl SimPeople {
         self.entered.push(kind);
         let persona = self.counter.persona();
         let mut pins = persona.pins.iter().filter(|(k, _)| *k == kind).map(|(_, pin)| pin);
-        let last = pins.clone().last();
+        let last = pins.clone().next_back();
         pins.nth(entered).or(last).cloned().ok_or(Declined)
     }
 }
@@ -90,7 +90,7 @@ impl People for SimPeople {
         _deadline: Deadline,
     ) -> Result<Zeroizing<String>, Declined> {
         // 〓, the mark of printers for a missing character.
-        if self.persona.declines { Err(Declined) } else { Ok(Zeroizing::new("〓".into())) }
+        if self.counter.persona().declines { Err(Declined) } else { Ok(Zeroizing::new("〓".into())) }
     }
 
     fn confirm(&mut self, _question: Question, _deadline: Deadline) -> Result<bool, Declined> {

@@ -183,8 +183,7 @@ mod tests {
     #[test]
     fn a_text_is_found_in_every_encoding_and_under_its_label() {
         let text = "東京都みどり区架空町";
-        let needles =
-            Needles::new(&[Sought { label: "住所".into(), value: Zeroizing::new(text.into()) }]);
+        let needles = Needles::new(&[Sought { label: "住所".into(), value: Zeroizing::new(text.into()) }]);
         for encoding in Encoding::ALL {
             let content = [&b"before "[..], &encoding.encode(text), b" after"].concat();
             let mut found = Vec::new();

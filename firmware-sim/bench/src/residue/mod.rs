@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-pub use canary::{Canary, Planted, PLACES};
+pub use canary::{Canary, PLACES, Planted};
 pub use encodings::{Encoding, Needles};
 pub use memory::search_process;
 pub use places::{search_folder, temp_folders};

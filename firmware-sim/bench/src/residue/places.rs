@@ -31,7 +31,8 @@ pub fn temp_folders(
     allowed: &[PathBuf],
     found: &mut Vec<Found>,
 ) -> Result<u64, SearchError> {
-    let mut folders = vec![std::env::temp_dir(), PathBuf::from("/tmp"), PathBuf::from("/var/tmp"), PathBuf::from("/dev/shm")];
+    let mut folders =
+        vec![std::env::temp_dir(), PathBuf::from("/tmp"), PathBuf::from("/var/tmp"), PathBuf::from("/dev/shm")];
     folders.sort();
     folders.dedup();
     let mut searched = 0;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use authority::{AuthorityCertificates, Config, TerminalCredentials, TerminalRegistration};
 use hsm::{AesLength, Hsm, HsmError, KeyName};
 use jiff::civil::{Date, date};
-use jpki::{CertificateKind, IssuingProfile, Municipality, PinRules, Resident, era};
+use jpki::{CertificateKind, IssuingProfile, PinRules, Resident, era};
 use madoguchi_time::Deadline;
 use orchestrator::{SiteConfig, Trust};
 use sha2::{Digest, Sha256};
@@ -35,10 +35,7 @@ pub fn draw(seed: u64, purpose: &str, number: u64) -> [u8; 32] {
 }
 
 /// The fictional municipality of the world.
-#[must_use]
-pub fn municipality() -> Municipality {
-    Municipality { code: "13999".into(), prefecture: "Tokyo-to".into(), city: "Midori-ku".into() }
-}
+pub use crate::residents::municipality;
 
 /// What the terminal's HSM holds.
 #[must_use]
@@ -132,11 +129,11 @@ pub fn personalisation(
     hsm: &SoftwareHsm,
     authority: &AuthorityCertificates,
 ) -> Result<Personalisation, HsmError> {
-    let drawn = draw(seed, &format!("card of {}", resident.number), number);
+    let drawn = card_draw(seed, &resident.number, number);
     let diversification: [u8; 10] = std::array::from_fn(|i| drawn[i]);
     let keys = hsm.card_static_keys(CARD_KEY_VERSION, &diversification, profile.scp03_key_length)?;
     Ok(Personalisation {
-        serial: format!("SIM{:012}", u64::from(u32::from_be_bytes([drawn[10], drawn[11], drawn[12], drawn[13]]))),
+        serial: card_serial(seed, &resident.number, number),
         municipality: municipality().code,
         expiry: CARD_EXPIRY,
         profile: profile.clone(),
@@ -154,6 +151,17 @@ pub fn personalisation(
         face_input_pin: digits(&drawn[26..30], 4),
         rng_seed: draw(seed, "card randomness", number),
     })
+}
+
+/// The serial number of a resident's card.
+#[must_use]
+pub fn card_serial(seed: u64, resident: &str, number: u64) -> String {
+    let drawn = card_draw(seed, resident, number);
+    format!("SIM{:012}", u32::from_be_bytes([drawn[10], drawn[11], drawn[12], drawn[13]]))
+}
+
+fn card_draw(seed: u64, resident: &str, number: u64) -> [u8; 32] {
+    draw(seed, &format!("card of {resident}"), number)
 }
 
 /// Every card of the world expires on this day, far behind everything that is tested.
@@ -174,7 +182,9 @@ pub fn chosen_pin(seed: u64, resident: &str, kind: CertificateKind) -> Zeroizing
     let drawn = draw(seed, &format!("PIN {kind:?} of {resident}"), 0);
     match kind {
         // Steps of 3 and 7 make neither repeats nor runs, and no month has 37 days or more.
-        CertificateKind::Authentication => Zeroizing::new(format!("{}{}", 37 + drawn[0] % 3 * 7, 58 + drawn[1] % 5 * 7)),
+        CertificateKind::Authentication => {
+            Zeroizing::new(format!("{}{}", 37 + drawn[0] % 3 * 7, 58 + drawn[1] % 5 * 7))
+        }
         CertificateKind::Signature => {
             let consonants = b"BDFHKMPRTWXZ";
             let mut pin = Zeroizing::new(String::with_capacity(16));

@@ -1,0 +1,119 @@
+//! The world's authority: its folder, its keys in a software HSM, and the process in which it runs.
+
+use std::io::{self, BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use authority::cli::KeyStore;
+use authority::{AuthorityCertificates, SetupError, TerminalCredentials, TerminalRegistration};
+use hsm::{Hsm, HsmError, KeyKind, KeyName};
+use jpki::IssuingProfile;
+use madoguchi_time::SharedClock;
+use serde::Deserialize;
+use sim_hsm::{Provision, SoftwareHsm};
+
+use crate::children::ChildProcess;
+use crate::world::{WorldError, parts};
+
+/// Where the authority hears terminals if it is started by hand.
+pub const CMP_ADDRESS: &str = "127.0.0.1:18443";
+/// Where it can be asked about certificates, as they say.
+const OCSP_URL: &str = "http://127.0.0.1:18080/ocsp";
+/// The software HSM's file, as `madoguchi-authority` calls it.
+const MODULE: &str = "hsm.json";
+/// The command by which this program is its authority.
+pub const COMMAND: &str = "authority";
+
+/// The folder of a world's authority.
+#[derive(Clone, Debug)]
+pub struct AuthorityFolder(PathBuf);
+
+impl AuthorityFolder {
+    /// The folder at `path`.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// Makes the authority, and one terminal on its allow-list.
+    ///
+    /// # Errors
+    /// If a file can't be written.
+    pub fn make(
+        &self,
+        seed: u64,
+        issuing: &IssuingProfile,
+        terminal: &TerminalRegistration,
+        clock: SharedClock,
+    ) -> Result<(AuthorityCertificates, TerminalCredentials), WorldError> {
+        let provision = parts::authority_provision(seed, issuing);
+        let hsm = Arc::new(SoftwareHsm::create(&self.0.join(MODULE), &provision)?);
+        let config = parts::authority_config(issuing, OCSP_URL);
+        let terminals = std::slice::from_ref(terminal);
+        let credentials = authority::initialise(&self.0, hsm, clock.clone(), &config, terminals)?;
+        let credentials = credentials.into_iter().next();
+        let credentials = credentials.ok_or_else(|| SetupError::NotInitialised(self.0.clone()))?;
+        Ok((self.certificates(clock)?, credentials))
+    }
+
+    /// The authority's own certificates.
+    ///
+    /// # Errors
+    /// If the folder holds no authority.
+    pub fn certificates(&self, clock: SharedClock) -> Result<AuthorityCertificates, WorldError> {
+        let hsm = Keys.open(&self.0)?;
+        let authority = authority::open(&self.0, hsm, clock)?;
+        Ok(authority.certificates().map_err(SetupError::from)?)
+    }
+
+    /// Starts the authority in a process of its own, on any free ports of this machine.
+    ///
+    /// # Errors
+    /// If it does not come up; what it said on its standard error is in the error.
+    pub fn start(&self) -> io::Result<RunningAuthority> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args([COMMAND, "serve", "--until-stdin-ends", "--cmp", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        command.arg("--state").arg(&self.0);
+        let mut process = ChildProcess::spawn(command.stderr(Stdio::piped()))?;
+        let mut line = String::new();
+        BufReader::new(process.take_stdout()?).read_line(&mut line)?;
+        match serde_json::from_str::<Readiness>(&line) {
+            Ok(Readiness { cmp, http, .. }) => Ok(RunningAuthority { cmp, http, _process: process }),
+            Err(_) => Err(io::Error::other(process.last_words())),
+        }
+    }
+}
+
+/// What the authority says when it listens.
+#[derive(Deserialize)]
+struct Readiness {
+    cmp: SocketAddr,
+    http: SocketAddr,
+}
+
+/// An authority in a process of its own. It ends when this is dropped.
+pub struct RunningAuthority {
+    /// CMP over mutual TLS.
+    pub cmp: SocketAddr,
+    /// OCSP and CRLs.
+    pub http: SocketAddr,
+    _process: ChildProcess,
+}
+
+/// The authority's keys, in a file of its folder.
+pub struct Keys;
+
+impl KeyStore for Keys {
+    fn create(&self, dir: &Path, keys: &[(KeyName, KeyKind)], seed: Option<u64>) -> Result<Arc<dyn Hsm>, HsmError> {
+        let seed = seed.unwrap_or_else(rand::random);
+        let empty = Provision::empty("authority", parts::draw(seed, "authority HSM", 0));
+        let provision = keys.iter().fold(empty, |provision, (name, kind)| provision.with_key(name.clone(), *kind));
+        Ok(Arc::new(SoftwareHsm::create(&dir.join(MODULE), &provision)?))
+    }
+
+    fn open(&self, dir: &Path) -> Result<Arc<dyn Hsm>, HsmError> {
+        Ok(Arc::new(SoftwareHsm::open(&dir.join(MODULE))?))
+    }
+}

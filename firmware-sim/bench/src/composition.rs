@@ -1,0 +1,198 @@
+//! The composition root: simulators behind the ports.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use authority_link::AuthorityLine;
+use biometric::PalmVerifier;
+use card_reader::CardReader;
+use cli::{Arguments, Card, Command, Composition, Context, Failure, Operator, Report, Site};
+use hsm::Hsm;
+use madoguchi_time::{ElapsingClock, SharedClock};
+use orchestrator::{DiskFolder, People, ProcedureError, StateFolder};
+use sim_card::{SimReader, SimReaderControl};
+
+use crate::commands::{self, Own};
+use crate::failure::failure;
+use crate::kill::KillingFolder;
+use crate::line::{self, Whereabouts};
+use crate::palms::{self, AttendedSensor, Hands};
+use crate::people::{Counter, SimPeople};
+use crate::world::World;
+use crate::{demo, making};
+
+/// What the program is called.
+pub const PROGRAM: &str = "madoguchi-sim";
+/// The name of the simulated reader.
+const READER: &str = "SIM-READER";
+
+/// The terminal composed with simulators. Whoever the command line names comes to the counter of their own accord.
+pub struct Simulated {
+    clock: SharedClock,
+    cast: Cast,
+    whereabouts: Whereabouts,
+    kill: Option<(u64, bool)>,
+    stage: RefCell<Strings>,
+}
+
+/// Who takes part in a command.
+#[derive(Clone, Debug, Default)]
+struct Cast {
+    logs_on: Option<String>,
+    enrols: Option<String>,
+    resident: Option<String>,
+}
+
+/// The strings of the simulators that were opened.
+#[derive(Clone, Default)]
+pub struct Strings {
+    /// The card reader's.
+    pub reader: Option<SimReaderControl>,
+    /// The palm sensor's.
+    pub hands: Option<Hands>,
+    /// The people's.
+    pub counter: Option<Counter>,
+}
+
+impl Simulated {
+    /// The simulators for what a command line says; `None` if it says nothing that can be understood.
+    #[must_use]
+    pub fn new(arguments: Option<&Arguments<Own>>) -> Self {
+        let command = arguments.map(|arguments| &arguments.command);
+        let terminal = match command {
+            Some(Command::Own(Own::Terminal(terminal))) => Some(terminal),
+            _ => None,
+        };
+        let authority: Option<SocketAddr> = terminal.and_then(|terminal| terminal.authority);
+        Self {
+            clock: ElapsingClock::shared(),
+            cast: command.map(Cast::of).unwrap_or_default(),
+            whereabouts: authority.map_or(Whereabouts::AsConfigured, Whereabouts::At),
+            kill: terminal.and_then(|terminal| Some((terminal.kill_at_write?, terminal.torn))),
+            stage: RefCell::default(),
+        }
+    }
+
+    /// The strings of the simulators that are behind the ports which were opened.
+    #[must_use]
+    pub fn strings(&self) -> Strings {
+        self.stage.borrow().clone()
+    }
+
+    fn world(site: &Site) -> Result<World, Failure> {
+        World::open(&site.folder).map_err(failure)
+    }
+}
+
+impl Cast {
+    fn of(command: &Command<Own>) -> Self {
+        let operator = |id: &String| Self { logs_on: Some(id.clone()), ..Self::default() };
+        match command {
+            Command::Issue(issue) => Self { resident: Some(issue.resident.clone()), ..operator(&issue.operator) },
+            Command::Card(Card::Show { operator: id }) => operator(id),
+            Command::Operator(Operator::Enrol { user_id, access_manager, .. }) => {
+                Self { logs_on: access_manager.clone(), enrols: Some(user_id.clone()), resident: None }
+            }
+            Command::Operator(Operator::Retire { access_manager, .. }) => operator(access_manager),
+            // Its hands are moved one by one.
+            Command::Own(Own::Terminal(commands::Terminal { resident, .. })) => {
+                Self { resident: Some(resident.clone()), ..Self::default() }
+            }
+            _ => Self::default(),
+        }
+    }
+}
+
+impl Composition for Simulated {
+    type Own = Own;
+
+    fn program(&self) -> &'static str {
+        PROGRAM
+    }
+
+    fn is_simulated(&self) -> bool {
+        true
+    }
+
+    fn default_folder(&self) -> PathBuf {
+        PathBuf::from("madoguchi-world")
+    }
+
+    fn clock(&self) -> SharedClock {
+        Arc::clone(&self.clock)
+    }
+
+    fn state(&self, folder: &Path) -> Result<Box<dyn StateFolder>, Failure> {
+        let disk = DiskFolder::open(folder)?;
+        Ok(match self.kill {
+            Some((at, torn)) => Box::new(KillingFolder::new(disk, at, torn)),
+            None => Box::new(disk),
+        })
+    }
+
+    fn hsm(&self, site: &Site) -> Result<Arc<dyn Hsm>, Failure> {
+        let hsm = Self::world(site)?.terminal_hsm().map_err(ProcedureError::from)?;
+        Ok(Arc::new(hsm.with_clock(Arc::clone(&site.clock))))
+    }
+
+    fn card_reader(&self, site: &Site) -> Result<Box<dyn CardReader>, Failure> {
+        let mut world = Self::world(site)?;
+        let reader = SimReader::new(READER, Arc::clone(&site.clock));
+        let has_come = match &self.cast.resident {
+            None => true,
+            // Somebody whom the register does not know has no card either.
+            Some(number) => match world.resident(number).map_err(failure)? {
+                Some(resident) => {
+                    world.lay_on_reader(&resident).map_err(failure)?;
+                    true
+                }
+                None => false,
+            },
+        };
+        if has_come && let Some(card) = world.card_on_reader(Arc::clone(&site.clock)).map_err(failure)? {
+            reader.control().insert(card);
+        }
+        self.stage.borrow_mut().reader = Some(reader.control());
+        Ok(Box::new(reader))
+    }
+
+    fn palm_verifier(&self, site: &Site) -> Result<Box<dyn PalmVerifier>, Failure> {
+        let world = Self::world(site)?;
+        let (sensor, hands) = palms::sensor(world.seed(), Arc::clone(&site.clock)).map_err(ProcedureError::from)?;
+        self.stage.borrow_mut().hands = Some(hands.clone());
+        let Cast { logs_on, enrols, .. } = self.cast.clone();
+        Ok(Box::new(AttendedSensor { sensor, hands, logs_on, enrols }))
+    }
+
+    fn authority_line(&self, site: &Site, hsm: &Arc<dyn Hsm>) -> Result<Box<dyn AuthorityLine>, Failure> {
+        let world = Self::world(site)?;
+        let state = DiskFolder::open(&site.folder)?;
+        let authority = world.folder().authority();
+        let clock = Arc::clone(&site.clock);
+        line::open(&state, &site.config, &authority, self.whereabouts, Arc::clone(hsm), clock)
+            .map_err(crate::failure::of_line)
+    }
+
+    fn people(&self, _context: &Context, site: &Site) -> Result<Box<dyn People>, Failure> {
+        let world = Self::world(site)?;
+        let resident = match &self.cast.resident {
+            Some(number) => world.resident(number),
+            None => world.at_the_counter(),
+        };
+        let persona = resident.map_err(failure)?.map(|resident| world.persona(&resident)).unwrap_or_default();
+        let people = SimPeople::new(persona);
+        self.stage.borrow_mut().counter = Some(people.counter());
+        Ok(Box::new(people))
+    }
+
+    fn run_own(&self, command: Own, context: &Context) -> Result<Box<dyn Report>, Failure> {
+        match command {
+            Own::Demo(order) => demo::run(&order, context),
+            Own::World(commands::World::New(made)) => making::run(&made, context),
+            // Programs of their own, which `main` has run already.
+            Own::Authority { .. } | Own::Terminal(_) => Err(Failure::Output(std::io::ErrorKind::Unsupported.into())),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Failures of simulated worlds in the words of the message catalogue.
+
+use std::error::Error;
+use std::path::Path;
+
+use cli::{Failure, Value};
+use orchestrator::ProcedureError;
+
+use crate::line::LineSetupError;
+use crate::world::WorldError;
+
+/// A failure with a text of its own.
+pub(crate) fn own(
+    key: &'static str,
+    args: impl IntoIterator<Item = (&'static str, Value)>,
+    source: impl Into<Box<dyn Error + Send + Sync>>,
+) -> Failure {
+    Failure::Own { key, args: args.into_iter().collect(), source: Some(source.into()) }
+}
+
+fn path(path: &Path) -> (&'static str, Value) {
+    ("path", path.display().to_string().into())
+}
+
+/// Why there is no world, for people.
+pub(crate) fn failure(error: WorldError) -> Failure {
+    let (key, args) = match &error {
+        WorldError::NotEmpty(folder) => ("error-world-not-empty", vec![path(folder)]),
+        WorldError::AlreadyMade(folder) => ("error-world-already-made", vec![path(folder)]),
+        WorldError::NotMade(folder) => ("error-world-not-made", vec![path(folder)]),
+        WorldError::Damaged { path: file, .. } => ("error-world-damaged", vec![path(file)]),
+        WorldError::UnknownProfile(name) => ("error-world-unknown-profile", vec![("name", name.as_str().into())]),
+        WorldError::FaultyRegister(faults) => ("error-world-faulty-register", vec![("count", faults.len().into())]),
+        WorldError::NoApplicant => ("error-world-no-applicant", vec![]),
+        WorldError::Io { path: file, .. } => ("error-world-io", vec![path(file)]),
+        WorldError::Authority(_) => ("error-world-authority", vec![]),
+        WorldError::Personalisation(_) | WorldError::Card(_) => ("error-world-card", vec![]),
+        WorldError::Register(_) | WorldError::Hsm(_) | WorldError::State(_) | WorldError::Terminal(_) => {
+            return Failure::Procedure(match error {
+                WorldError::Register(error) => error.into(),
+                WorldError::Hsm(error) => error.into(),
+                WorldError::State(error) => error.into(),
+                WorldError::Terminal(error) => error,
+                other => return own("error-other", [], other),
+            });
+        }
+    };
+    own(key, args, error)
+}
+
+/// Why there is no line to the authority, for people.
+pub(crate) fn of_line(error: LineSetupError) -> Failure {
+    match error {
+        LineSetupError::State(error) => error.into(),
+        other => ProcedureError::AuthorityUnreachable(Box::new(other)).into(),
+    }
+}

@@ -1,0 +1,31 @@
+//! `madoguchi-sim`: the terminal composed with simulators, the worlds in which they stand, and the demonstration.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use cli::{Arguments, Command};
+use madoguchi_sim::commands::Own;
+use madoguchi_sim::composition::{PROGRAM, Simulated};
+use madoguchi_sim::{authority, terminal};
+use rustix::process::{Resource, Rlimit};
+use zeroizing_alloc::ZeroAlloc;
+
+/// Memory is wiped when it is freed: what was personal in it does not stay for whoever gets it next.
+#[global_allocator]
+static WIPED: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
+
+fn main() -> ExitCode {
+    // Nothing of this process is to land in a core file. A system that refuses is no worse than without.
+    let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    let line: Vec<OsString> = std::env::args_os().collect();
+    if line.get(1).is_some_and(|command| command == authority::COMMAND) {
+        return ::authority::cli::run(line.into_iter().skip(1), &authority::Keys);
+    }
+    let arguments = Arguments::<Own>::read(PROGRAM, line.iter().cloned()).ok();
+    if let Some(arguments) = &arguments
+        && let Command::Own(Own::Terminal(order)) = &arguments.command
+    {
+        return terminal::run(order, arguments);
+    }
+    cli::run(line, &Simulated::new(arguments.as_ref()))
+}

@@ -1,0 +1,71 @@
+//! Where the things of a world are.
+
+use std::path::{Path, PathBuf};
+
+/// The folder of a world.
+#[derive(Clone, Debug)]
+pub struct WorldFolder(PathBuf);
+
+impl WorldFolder {
+    pub(super) fn new(root: impl Into<PathBuf>) -> Self {
+        Self(root.into())
+    }
+
+    /// The folder itself: the terminal's state folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.0
+    }
+
+    /// The resident register.
+    #[must_use]
+    pub fn register(&self) -> PathBuf {
+        self.0.join("register.csv")
+    }
+
+    /// The authority's folder.
+    #[must_use]
+    pub fn authority(&self) -> PathBuf {
+        self.0.join("authority")
+    }
+
+    /// The simulators' folder.
+    #[must_use]
+    pub fn simulators(&self) -> PathBuf {
+        self.0.join("sim")
+    }
+
+    /// What a resident's own programs have read from the card.
+    #[must_use]
+    pub fn holder(&self) -> PathBuf {
+        self.simulators().join("holder")
+    }
+
+    /// The file of the terminal's HSM.
+    #[must_use]
+    pub fn terminal_hsm(&self) -> PathBuf {
+        self.simulators().join("terminal.hsm")
+    }
+
+    /// The memory of the card with this serial number.
+    #[must_use]
+    pub fn card(&self, serial: &str) -> PathBuf {
+        self.simulators().join(format!("card-{serial}.nvm"))
+    }
+
+    /// What is in this folder and not the terminal's: the municipality's register, the authority's store, the residents' cards and what
+    /// they have read from them.
+    #[must_use]
+    pub fn not_the_terminals(&self) -> Vec<PathBuf> {
+        let cards = std::fs::read_dir(self.simulators()).into_iter().flatten().filter_map(Result::ok);
+        let cards = cards.map(|entry| entry.path()).filter(|path| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.starts_with("card-") && name.ends_with(".nvm")
+        });
+        [self.register(), self.authority(), self.holder()].into_iter().chain(cards).collect()
+    }
+
+    pub(super) fn record(&self) -> PathBuf {
+        self.simulators().join("world.toml")
+    }
+}

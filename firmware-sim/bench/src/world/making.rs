@@ -1,0 +1,178 @@
+//! How a world is made.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hsm::Hsm;
+use jiff::Timestamp;
+use jpki::{IssuingProfile, validity};
+use madoguchi_time::{Clock, ElapsingClock, SharedClock};
+use orchestrator::{DiskFolder, EnrolOrder, Ports, ProcedureError, Role, StateFolder, Terminal};
+use resident_register::CsvRegister;
+use sim_hsm::SoftwareHsm;
+
+use super::{FORMAT, RESIDENTS, Record, World, WorldError, WorldFolder, parts, profile};
+use crate::authority::AuthorityFolder;
+use crate::palms;
+use crate::residents;
+
+/// 照合ID of the operators, who are enrolled with their palms.
+pub const OPERATORS: [&str; 2] = ["0417", "0502"];
+/// 照合ID of the アクセス管理責任者.
+pub const ACCESS_MANAGER: &str = "0001";
+
+/// How long the HSM may take.
+const HSM: Duration = Duration::from_secs(10);
+
+/// What is to be made.
+#[derive(Clone, Debug)]
+pub struct Making {
+    /// Everything follows from it.
+    pub seed: u64,
+    /// The generation of cards and certificates: `jpki-2016`, `jpki-next`.
+    pub profile: String,
+    /// A register of one's own, in the place of synthetic residents.
+    pub register: Option<PathBuf>,
+}
+
+/// What is being made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The resident register.
+    Register,
+    /// The HSMs and the authority with its certification authorities: RSA keys take their time.
+    Authority,
+    /// The operators, with their palms.
+    Operators,
+}
+
+impl Making {
+    /// Makes the world in `folder`, which is made if it is not there, and must be empty. Tells what it begins with.
+    ///
+    /// # Errors
+    /// See [`WorldError`]. What was made until then stays; it is no world.
+    pub fn make(&self, folder: &Path, told: &mut dyn FnMut(Stage)) -> Result<World, WorldError> {
+        let issuing = profile(&self.profile)?;
+        let folder = WorldFolder::new(folder);
+        // A faulty register is found before anything is made.
+        if let Some(register) = &self.register {
+            refuse_faults(register)?;
+        }
+        prepare(&folder)?;
+        told(Stage::Register);
+        self.make_register(&folder)?;
+        told(Stage::Authority);
+        let hsm = self.make_authority(&folder, &issuing)?;
+        told(Stage::Operators);
+        enrol_operators(&folder, self.seed, hsm)?;
+        let record = Record { format: FORMAT, seed: self.seed, profile: issuing.name.clone(), on_reader: None };
+        let mut world = World { folder, record, issuing };
+        world.save()?;
+        let applicant = world.applicant()?;
+        world.lay_on_reader(&applicant)?;
+        Ok(world)
+    }
+
+    fn make_register(&self, folder: &WorldFolder) -> Result<(), WorldError> {
+        let path = folder.register();
+        let failed = |source| WorldError::Io { path: path.clone(), source };
+        let mut target = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
+        match &self.register {
+            Some(register) => {
+                let mut source =
+                    fs::File::open(register).map_err(|source| WorldError::Io { path: register.clone(), source })?;
+                std::io::copy(&mut source, &mut target).map_err(failed)?;
+            }
+            None => {
+                let today = validity::japanese_day(Timestamp::now());
+                let residents = residents::generate(self.seed, RESIDENTS, today);
+                let mut buffered = std::io::BufWriter::new(&mut target);
+                resident_register::write(&residents, &mut buffered).map_err(failed)?;
+            }
+        }
+        target.flush().and_then(|()| target.sync_all()).map_err(failed)
+    }
+
+    /// The HSMs, the authority, and what the terminal must know of it. The terminal's HSM is the answer.
+    fn make_authority(&self, folder: &WorldFolder, issuing: &IssuingProfile) -> Result<SoftwareHsm, WorldError> {
+        let clock = ElapsingClock::shared();
+        let hsm = SoftwareHsm::create(&folder.terminal_hsm(), &parts::terminal_provision(self.seed, issuing))?;
+        let registration = parts::registration(&hsm, clock.deadline_in(HSM))?;
+        let authority = AuthorityFolder::new(folder.authority());
+        let (certificates, credentials) = authority.make(self.seed, issuing, &registration, clock)?;
+        let mut state = DiskFolder::open(folder.root())?;
+        let card = parts::card_profile(issuing);
+        parts::site(issuing, &card, crate::authority::CMP_ADDRESS).save(&mut state)?;
+        parts::trust(&certificates, &credentials).save(&mut state)?;
+        crate::line::save_credentials(&mut state, &certificates, &credentials)?;
+        Ok(hsm)
+    }
+}
+
+/// An empty folder with the simulators' folders in it.
+fn prepare(folder: &WorldFolder) -> Result<(), WorldError> {
+    if folder.record().exists() {
+        return Err(WorldError::AlreadyMade(folder.root().to_owned()));
+    }
+    let make = |path: &Path| {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(|source| WorldError::Io { path: path.to_owned(), source })
+    };
+    make(folder.root())?;
+    let unreadable = |source| WorldError::Io { path: folder.root().to_owned(), source };
+    if fs::read_dir(folder.root()).map_err(unreadable)?.next().is_some() {
+        return Err(WorldError::NotEmpty(folder.root().to_owned()));
+    }
+    make(&folder.simulators())?;
+    make(&folder.authority())
+}
+
+fn refuse_faults(register: &Path) -> Result<(), WorldError> {
+    let faults =
+        CsvRegister::validate(register).map_err(|source| WorldError::Io { path: register.to_owned(), source })?;
+    if faults.is_empty() { Ok(()) } else { Err(WorldError::FaultyRegister(faults)) }
+}
+
+/// The access manager is the first, and enrols the others: through the sensor, as at any terminal.
+fn enrol_operators(folder: &WorldFolder, seed: u64, hsm: SoftwareHsm) -> Result<(), WorldError> {
+    let clock: SharedClock = ElapsingClock::shared();
+    let state = DiskFolder::open(folder.root())?;
+    let hsm: Arc<dyn Hsm> = Arc::new(hsm);
+    let (sensor, hands) = palms::sensor(seed, clock.clone()).map_err(ProcedureError::from)?;
+    let ports = Ports {
+        clock: clock.clone(),
+        reader: Box::new(sim_card::SimReader::new("SIM-READER", clock.clone())),
+        verifier: Box::new(sensor),
+        register: Box::new(CsvRegister::open(folder.register())?),
+        line: Box::new(crate::line::NoLine),
+        people: Box::new(crate::people::SimPeople::new(crate::people::Persona::default())),
+        state: Box::new(state) as Box<dyn StateFolder>,
+        random: Box::new(rand::rngs::OsRng),
+        hsm,
+    };
+    let mut terminal = Terminal::start(ports, Box::new(|_| {}))?;
+    let order = |user_id: &str, role| EnrolOrder {
+        user_id: user_id.to_owned(),
+        operator_id: match role {
+            Role::Operator => "counter".to_owned(),
+            Role::AccessManager => "access-manager".to_owned(),
+        },
+        role,
+    };
+    hands.enrols(ACCESS_MANAGER);
+    terminal.enrol_operator(order(ACCESS_MANAGER, Role::AccessManager))?;
+    hands.logs_on(ACCESS_MANAGER);
+    terminal.log_on(ACCESS_MANAGER)?;
+    for operator in OPERATORS {
+        hands.enrols(operator);
+        terminal.enrol_operator(order(operator, Role::Operator))?;
+    }
+    Ok(terminal.log_off()?)
+}
