@@ -11,7 +11,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use super::{Name, PinWanted, SlotStatus, Told, TransactionId};
 use crate::error::ProcedureError;
 use crate::plan::{Plan, Step};
-use crate::progress::{IssuedCertificate, ProcedureReport};
+use crate::progress::{IssuedCertificate, ProcedureReport, SlotFound};
 
 /// What a procedure is given. Everything that it can't compute comes from here: the time, the randomness, the site.
 #[derive(Debug)]
@@ -112,6 +112,8 @@ pub(super) struct Case {
     pub(super) losses: u8,
     pub(super) report: ProcedureReport,
     pub(super) told: Told,
+    /// What the last look found, as it was told: a look that finds the same is not told again.
+    pub(super) slots_told: Option<Vec<SlotFound>>,
     draws: u64,
 }
 
@@ -129,6 +131,7 @@ impl Case {
             losses: 0,
             report: ProcedureReport::default(),
             told: Told::default(),
+            slots_told: None,
             draws: 0,
             input,
         }
@@ -158,6 +161,7 @@ impl Case {
     /// The card lost its state: nothing that was looked at counts any more, and a PIN is never sent twice.
     pub(super) fn start_again(&mut self) {
         self.pins.clear();
+        self.slots_told = None;
         self.forget_look();
     }
 

@@ -268,7 +268,10 @@ fn look_on(case: &mut Case, mut rest: VecDeque<CertificateKind>) -> Next {
         Some(kind) => (State::Looking { kind, at: Look::Status, rest }, Action::Card(CardCommand::Status(kind))),
         None => {
             let slots = look::slots_found(case);
-            case.told.0.push(Progress::CardRecognised { slots, elapsed_ms: 0 });
+            if case.slots_told.as_ref() != Some(&slots) {
+                case.slots_told = Some(slots.clone());
+                case.told.0.push(Progress::CardRecognised { slots, elapsed_ms: 0 });
+            }
             match look::judge(case) {
                 Ok(()) => advance(case),
                 Err(failure) => end_card(Some(failure)),
@@ -349,7 +352,8 @@ fn advance(case: &mut Case) -> Next {
 
 /// The first action of a step; nothing if the step was done on the spot.
 fn begin_step(case: &mut Case, kind: CertificateKind, step: Step) -> Option<Next> {
-    if step != Step::Pin {
+    let nothing_to_supersede = step == Step::Supersede && case.kind(kind).predecessor.is_none();
+    if step != Step::Pin && !nothing_to_supersede {
         case.told.started(kind, step);
     }
     match step {
