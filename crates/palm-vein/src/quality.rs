@@ -63,7 +63,7 @@ const COVERED_FROM: f32 = 0.20;
 const BLANK_BLOCK: f32 = 0.08;
 const FAINT_LINE: f32 = 0.012;
 /// Share of the palm with lines of at least [`CLEAR_LINE`]: creases and texture alone don't reach it.
-const VEINS_FROM: f32 = 0.255;
+const VEINS_FROM: f32 = 0.265;
 const CLEAR_LINE: f32 = 0.018;
 
 pub(crate) fn judge_place(place: &PalmPlace) -> Result<(), QualityIssue> {

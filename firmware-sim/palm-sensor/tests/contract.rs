@@ -1,5 +1,7 @@
 //! The simulated sensor, behind the HID framing, keeps the contracts of the biometric port.
 
+#![expect(clippy::expect_used, reason = "tests fail by panicking")]
+
 use std::time::Duration;
 
 use biometric::contract::{PalmStage, Person, palm_sensor, palm_verifier};

@@ -5,7 +5,7 @@ use rand::{Rng, RngCore};
 use super::outline::{Outline, Point, segment_distance};
 use super::random::{Field, Purpose, Stream, normal, stream};
 use super::raster::Raster;
-use super::tissue::Grid;
+use super::tissue::{Grid, interpolate, on_coarse_grid};
 
 /// A crease as a quadratic Bézier curve.
 struct Crease {
@@ -22,9 +22,9 @@ pub(super) fn log_albedo(seed: u64, outline: &Outline, grid: Grid) -> Raster {
     let mut albedo = texture(rng, grid);
     let broad = Field::new(rng, 45.0);
     let fine = Field::new(rng, 17.0);
+    let patches = on_coarse_grid(|[x, y]| 0.045 * broad.at(x, y) + 0.02 * fine.at(x, y));
     for (i, value) in albedo.values.iter_mut().enumerate() {
-        let [x, y] = grid.point(i);
-        *value += 0.045 * broad.at(x, y) + 0.02 * fine.at(x, y);
+        *value += interpolate(&patches, grid.point(i));
     }
     let mut lines = Raster::filled(grid.width, grid.height, 0.0);
     for crease in creases(rng, outline) {

@@ -20,11 +20,13 @@ const LED_RING: f32 = 32.0;
 /// How many LEDs there are.
 const LEDS: u8 = 8;
 /// Grey level of the middle of a palm at normal exposure.
-const PALM_GREY: f32 = 165.0;
+const PALM_GREY: f32 = 152.0;
 /// Grey level where there is nothing.
 const BACKGROUND_GREY: f32 = 9.0;
 /// Pose, light and warp are computed every so many pixels and interpolated.
 const CELL: usize = 8;
+/// No part of a cell is hand when its corners are so far outside, mm.
+const FAR_OUTSIDE: f32 = 6.0;
 
 /// How much takes of a level differ. Lengths in mm, angles in degrees.
 struct Spread {
@@ -101,6 +103,8 @@ struct Corner {
     light: f32,
     wide_gain: f32,
     narrow_gain: f32,
+    /// Signed distance to the outline, mm.
+    outline: f32,
 }
 
 /// Takes a picture of a palm. `veins` scales the absorption of the veins (1 as they are, 0 none).
@@ -170,6 +174,10 @@ impl Take {
             for (column, cell) in line.chunks_exact_mut(CELL).enumerate() {
                 let left = above[column].towards(below[column], fy);
                 let right = above[column + 1].towards(below[column + 1], fy);
+                if left.outline.min(right.outline) > FAR_OUTSIDE {
+                    cell.fill(BACKGROUND_GREY);
+                    continue;
+                }
                 for (x, value) in cell.iter_mut().enumerate() {
                     let corner = left.towards(right, x as f32 / CELL as f32);
                     *value = skin_light(tissue, corner);
@@ -222,6 +230,7 @@ impl Take {
             light: PALM_GREY * self.exposure * (0.82 * irradiance / nominal + fill),
             wide_gain: veins * (1.0 + self.dilation) * (1.0 - 0.6 * fade),
             narrow_gain: (veins * (1.0 + 2.0 * self.dilation) * (1.0 - fade)).max(0.0),
+            outline: tissue.sample(hand).outline,
         }
     }
 
@@ -278,7 +287,8 @@ impl Take {
                 let uniform = (bits >> 16) as f32 / 65536.0 - 0.5;
                 let draw = (count + uniform) * 0.495;
                 let deviation = self.noise * (0.8 + 0.0085 * value.max(0.0)).sqrt();
-                (value + columns[i % PalmImage::WIDTH] + deviation * draw).round().clamp(0.0, 255.0) as u8
+                // The cast cuts off what is behind the point, and what lies outside of a byte.
+                (value + columns[i % PalmImage::WIDTH] + deviation * draw + 0.5) as u8
             })
             .collect();
         random.zeroize();
@@ -297,6 +307,7 @@ impl Corner {
             light: mix(self.light, other.light),
             wide_gain: mix(self.wide_gain, other.wide_gain),
             narrow_gain: mix(self.narrow_gain, other.narrow_gain),
+            outline: mix(self.outline, other.outline),
         }
     }
 }

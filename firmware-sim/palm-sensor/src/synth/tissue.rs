@@ -79,13 +79,13 @@ impl Tissue {
         let wide = absorbance(vessels, |segment| segment.radius >= NARROW_BELOW);
         let narrow = absorbance(vessels, |segment| segment.radius < NARROW_BELOW);
         let log_albedo = skin::log_albedo(skin_seed, outline, FINE);
-        let distances = coarse_distances(outline);
+        let distances = on_coarse_grid(|point| outline.distance(point));
         let samples = (0..FINE.width * FINE.height)
             .map(|i| Sample {
                 wide: wide.values[i],
                 narrow: narrow.values[i],
                 log_albedo: log_albedo.values[i],
-                outline: interpolate(&distances, COARSE, FINE.point(i)),
+                outline: interpolate(&distances, FINE.point(i)),
             })
             .collect();
         Self { samples, relief: relief(outline, &distances) }
@@ -168,8 +168,9 @@ fn draw_chord(segment: &Segment, plane: &mut Raster) {
     });
 }
 
-fn coarse_distances(outline: &Outline) -> Vec<f32> {
-    (0..COARSE.width * COARSE.height).map(|i| outline.distance(COARSE.point(i))).collect()
+/// The values of a smooth function on [`COARSE`].
+pub(super) fn on_coarse_grid(function: impl Fn(Point) -> f32) -> Vec<f32> {
+    (0..COARSE.width * COARSE.height).map(|i| function(COARSE.point(i))).collect()
 }
 
 fn relief(outline: &Outline, distances: &[f32]) -> Vec<[f32; 3]> {
@@ -193,15 +194,15 @@ fn relief(outline: &Outline, distances: &[f32]) -> Vec<[f32; 3]> {
         .collect()
 }
 
-/// A value between the points of a grid, which must reach beyond `point`; the border's values go on outside of it.
-fn interpolate(values: &[f32], grid: Grid, point: Point) -> f32 {
-    let [x, y] = grid.position(point);
-    let x = x.clamp(0.0, (grid.width - 1) as f32 - 1e-3);
-    let y = y.clamp(0.0, (grid.height - 1) as f32 - 1e-3);
+/// The value at `point` of a function given on [`COARSE`]; the border's values go on outside.
+pub(super) fn interpolate(values: &[f32], point: Point) -> f32 {
+    let [x, y] = COARSE.position(point);
+    let x = x.clamp(0.0, COARSE.width as f32 - 1.001);
+    let y = y.clamp(0.0, COARSE.height as f32 - 1.001);
     let (column, row) = (x as usize, y as usize);
     let (fx, fy) = (x - column as f32, y - row as f32);
-    let i = row * grid.width + column;
+    let i = row * COARSE.width + column;
     let top = values[i] + fx * (values[i + 1] - values[i]);
-    let bottom = values[i + grid.width] + fx * (values[i + grid.width + 1] - values[i + grid.width]);
+    let bottom = values[i + COARSE.width] + fx * (values[i + COARSE.width + 1] - values[i + COARSE.width]);
     top + fy * (bottom - top)
 }
