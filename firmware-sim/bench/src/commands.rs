@@ -106,8 +106,8 @@ pub struct Terminal {
     /// 照合ID of the operator
     #[arg(long, value_name = "ID")]
     pub operator: String,
-    /// 宛名番号 of the applicant
-    #[arg(long, value_name = "NUMBER")]
+    /// 宛名番号 of the applicant; `-` for the next line of standard input
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     pub resident: String,
     /// Replace the certificates on the card
     #[arg(long)]

@@ -13,6 +13,7 @@ use hsm::Hsm;
 use madoguchi_time::{ElapsingClock, SharedClock};
 use orchestrator::{DiskFolder, People, ProcedureError, StateFolder};
 use sim_card::{SimReader, SimReaderControl};
+use zeroize::Zeroizing;
 
 use crate::commands::{self, Own};
 use crate::failure::failure;
@@ -31,29 +32,27 @@ const READER: &str = "SIM-READER";
 /// The terminal composed with simulators. Whoever the command line names comes to the counter of their own accord.
 pub struct Simulated {
     clock: SharedClock,
-    cast: Cast,
+    cast: RefCell<Cast>,
     whereabouts: Whereabouts,
     kill: Option<(u64, bool)>,
-    stage: RefCell<Strings>,
+    strings: RefCell<Strings>,
 }
 
 /// Who takes part in a command.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct Cast {
     logs_on: Option<String>,
     enrols: Option<String>,
-    resident: Option<String>,
+    /// 宛名番号 of the applicant.
+    resident: Option<Zeroizing<String>>,
 }
 
 /// The strings of the simulators that were opened.
-#[derive(Clone, Default)]
-pub struct Strings {
-    /// The card reader's.
-    pub reader: Option<SimReaderControl>,
-    /// The palm sensor's.
-    pub hands: Option<Hands>,
-    /// The people's.
-    pub counter: Option<Counter>,
+#[derive(Default)]
+struct Strings {
+    reader: Option<SimReaderControl>,
+    hands: Option<Hands>,
+    counter: Option<Counter>,
 }
 
 impl Simulated {
@@ -68,17 +67,35 @@ impl Simulated {
         let authority: Option<SocketAddr> = terminal.and_then(|terminal| terminal.authority);
         Self {
             clock: ElapsingClock::shared(),
-            cast: command.map(Cast::of).unwrap_or_default(),
+            cast: RefCell::new(command.map(Cast::of).unwrap_or_default()),
             whereabouts: authority.map_or(Whereabouts::AsConfigured, Whereabouts::At),
             kill: terminal.and_then(|terminal| Some((terminal.kill_at_write?, terminal.torn))),
-            stage: RefCell::default(),
+            strings: RefCell::default(),
         }
     }
 
-    /// The strings of the simulators that are behind the ports which were opened.
+    /// The resident with this 宛名番号 comes to the counter.
+    pub fn comes(&self, number: &str) {
+        self.cast.borrow_mut().resident = Some(Zeroizing::new(number.to_owned()));
+    }
+
+    /// The people in front of the sensor, once it was opened.
     #[must_use]
-    pub fn strings(&self) -> Strings {
-        self.stage.borrow().clone()
+    pub fn hands(&self) -> Option<Hands> {
+        self.strings.borrow().hands.clone()
+    }
+
+    /// Everybody goes, and the resident takes the card along.
+    pub fn all_leave(&self) {
+        let Strings { reader, hands, counter } = self.strings.take();
+        drop(reader.and_then(|reader| reader.remove()));
+        if let Some(hands) = hands {
+            hands.leave();
+        }
+        if let Some(counter) = counter {
+            counter.leave();
+        }
+        *self.cast.borrow_mut() = Cast::default();
     }
 
     fn world(site: &Site) -> Result<World, Failure> {
@@ -90,16 +107,14 @@ impl Cast {
     fn of(command: &Command<Own>) -> Self {
         let operator = |id: &String| Self { logs_on: Some(id.clone()), ..Self::default() };
         match command {
-            Command::Issue(issue) => Self { resident: Some(issue.resident.clone()), ..operator(&issue.operator) },
+            Command::Issue(issue) => {
+                Self { resident: Some(Zeroizing::new(issue.resident.clone())), ..operator(&issue.operator) }
+            }
             Command::Card(Card::Show { operator: id }) => operator(id),
             Command::Operator(Operator::Enrol { user_id, access_manager, .. }) => {
                 Self { logs_on: access_manager.clone(), enrols: Some(user_id.clone()), resident: None }
             }
             Command::Operator(Operator::Retire { access_manager, .. }) => operator(access_manager),
-            // Its hands are moved one by one.
-            Command::Own(Own::Terminal(commands::Terminal { resident, .. })) => {
-                Self { resident: Some(resident.clone()), ..Self::default() }
-            }
             _ => Self::default(),
         }
     }
@@ -140,7 +155,7 @@ impl Composition for Simulated {
     fn card_reader(&self, site: &Site) -> Result<Box<dyn CardReader>, Failure> {
         let mut world = Self::world(site)?;
         let reader = SimReader::new(READER, Arc::clone(&site.clock));
-        let has_come = match &self.cast.resident {
+        let has_come = match &self.cast.borrow().resident {
             None => true,
             // Somebody whom the register does not know has no card either.
             Some(number) => match world.resident(number).map_err(failure)? {
@@ -154,15 +169,15 @@ impl Composition for Simulated {
         if has_come && let Some(card) = world.card_on_reader(Arc::clone(&site.clock)).map_err(failure)? {
             reader.control().insert(card);
         }
-        self.stage.borrow_mut().reader = Some(reader.control());
+        self.strings.borrow_mut().reader = Some(reader.control());
         Ok(Box::new(reader))
     }
 
     fn palm_verifier(&self, site: &Site) -> Result<Box<dyn PalmVerifier>, Failure> {
         let world = Self::world(site)?;
         let (sensor, hands) = palms::sensor(world.seed(), Arc::clone(&site.clock)).map_err(ProcedureError::from)?;
-        self.stage.borrow_mut().hands = Some(hands.clone());
-        let Cast { logs_on, enrols, .. } = self.cast.clone();
+        self.strings.borrow_mut().hands = Some(hands.clone());
+        let Cast { logs_on, enrols, .. } = self.cast.borrow().clone();
         Ok(Box::new(AttendedSensor { sensor, hands, logs_on, enrols }))
     }
 
@@ -177,13 +192,13 @@ impl Composition for Simulated {
 
     fn people(&self, _context: &Context, site: &Site) -> Result<Box<dyn People>, Failure> {
         let world = Self::world(site)?;
-        let resident = match &self.cast.resident {
+        let resident = match &self.cast.borrow().resident {
             Some(number) => world.resident(number),
             None => world.at_the_counter(),
         };
         let persona = resident.map_err(failure)?.map(|resident| world.persona(&resident)).unwrap_or_default();
         let people = SimPeople::new(persona);
-        self.stage.borrow_mut().counter = Some(people.counter());
+        self.strings.borrow_mut().counter = Some(people.counter());
         Ok(Box::new(people))
     }
 

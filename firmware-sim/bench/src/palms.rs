@@ -8,7 +8,8 @@ use biometric::{
     SensorIdentity, Verification,
 };
 use madoguchi_time::{Deadline, SharedClock};
-use sim_palm_sensor::synth::{Level, Veins};
+use palm_vein::PalmImage;
+use sim_palm_sensor::synth::{Level, PalmSeeds, SyntheticPalm, Veins};
 use sim_palm_sensor::{Hand, Presentation, SimPalmControl, SimPalmTransport, plug_in};
 
 use crate::world::parts;
@@ -69,9 +70,21 @@ impl Hands {
     }
 
     fn of(&self, person: &str) -> Hand {
-        let drawn = parts::draw(self.seed, &format!("palm of {person}"), 0);
-        Hand::of_person(u64::from_be_bytes(std::array::from_fn(|index| drawn[index])))
+        Hand::of_person(identity(self.seed, person))
     }
+}
+
+/// The picture that the sensor takes when this person logs on.
+#[must_use]
+pub fn log_on_picture(seed: u64, person: &str) -> PalmImage {
+    let hand = Hand::of_person(identity(seed, person));
+    let palm = SyntheticPalm::new(PalmSeeds::of_person(hand.identity_seed, hand.side));
+    palm.photograph(hand.level, LOG_ON_TAKE, hand.veins)
+}
+
+fn identity(seed: u64, person: &str) -> u64 {
+    let drawn = parts::draw(seed, &format!("palm of {person}"), 0);
+    u64::from_be_bytes(std::array::from_fn(|index| drawn[index]))
 }
 
 /// A sensor at which the right people hold out their hands: whoever logs on, and whoever is enrolled.

@@ -2,17 +2,17 @@
 //!
 //! One line is one [`Told`]. The exit status is that of the commands. With `--hold` the process first reads the seed of a canary from its
 //! standard input and keeps the canary in memory; at the end, with the operator logged off and the people gone, it says
-//! [`Told::Held`] and waits for a line, so that somebody may look into its memory.
+//! [`Told::Held`] and waits for a line, so that somebody may look into its memory. With `--resident -` the number is read from standard
+//! input too, after the seed.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-use cli::{
-    Arguments, Attendance, Composition, Context, Explanation, Failure, Language, Messages, Screen, Status, open_ports,
-};
+use cli::{Arguments, Attendance, Composition, Context, Explanation, Failure, Screen, Status, open_ports};
 use jpki::CertificateKind;
 use orchestrator::{Plan, ProcedureError, ProcedureReport, Progress, Terminal};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::children;
 use crate::commands::{self, Own};
@@ -22,6 +22,11 @@ use crate::residue::Canary;
 
 /// The command by which this program is a terminal.
 pub const COMMAND: &str = "terminal";
+
+/// In the place of a 宛名番号: it comes on standard input, where no other user of the machine sees it.
+pub const FROM_STDIN: &str = "-";
+/// Room for a line of standard input, in bytes: a buffer that grows leaves copies behind.
+const LINE: usize = 128;
 
 /// 照合ID that nobody has.
 const UNKNOWN: &str = "9999";
@@ -86,23 +91,43 @@ impl From<Explanation> for Told {
 pub fn run(order: &commands::Terminal, arguments: &Arguments<Own>) -> ExitCode {
     // Without its parent nobody hears it. If the system refuses, it still ends with its standard output.
     let _ = children::die_with_parent();
-    let canary = if order.hold { read_canary() } else { Ok(Vec::new()) };
-    let language = arguments.global.lang.unwrap_or_else(Language::from_environment);
-    let outcome = canary.map_err(Failure::from).and_then(|canary| {
-        let simulated = Simulated::new(Some(arguments));
-        let context = context(arguments, &simulated);
-        let outcome = procedure(order, &simulated, &context);
+    let simulated = Simulated::new(Some(arguments));
+    let context = context(arguments, &simulated);
+    let outcome = hear(order).map_err(Failure::from).and_then(|(canary, resident)| {
+        let outcome = procedure(order, resident, &simulated, &context);
         drop(canary);
         outcome
     });
     let status = match &outcome {
         Ok(()) => Status::Done,
         Err(failure) => {
-            tell(&failure.explain(&Messages::new(language)).into());
+            tell(&failure.explain(&context.messages()).into());
             failure.status()
         }
     };
     status.into()
+}
+
+/// What standard input says: the seed of a canary, which is kept in memory from now on; and a number that is for nobody else's eyes.
+fn hear(order: &commands::Terminal) -> io::Result<(Vec<Vec<u8>>, Zeroizing<String>)> {
+    let mut canary = Vec::new();
+    if order.hold {
+        let mut seed = [0; 32];
+        hex::decode_to_slice(read_line()?.as_str(), &mut seed).map_err(io::Error::other)?;
+        canary = Canary::new(seed).pieces();
+    }
+    let resident = if order.resident == FROM_STDIN { read_line()? } else { Zeroizing::new(order.resident.clone()) };
+    Ok((canary, resident))
+}
+
+/// Reads a line byte by byte: the buffer of the standard library's stdin would keep it.
+fn read_line() -> io::Result<Zeroizing<String>> {
+    let mut line = Zeroizing::new(String::with_capacity(LINE));
+    let mut byte = Zeroizing::new([0]);
+    while rustix::io::read(rustix::stdio::stdin(), &mut *byte)? == 1 && byte[0] != b'\n' && line.len() < LINE {
+        line.push(char::from(byte[0]));
+    }
+    Ok(line)
 }
 
 /// A context that shows nothing.
@@ -111,20 +136,19 @@ fn context(arguments: &Arguments<Own>, simulated: &Simulated) -> Context {
     Context::new(&global, simulated.default_folder(), Screen::stdout())
 }
 
-fn procedure(order: &commands::Terminal, simulated: &Simulated, context: &Context) -> Result<(), Failure> {
+fn procedure(
+    order: &commands::Terminal,
+    resident: Zeroizing<String>,
+    simulated: &Simulated,
+    context: &Context,
+) -> Result<(), Failure> {
+    simulated.comes(&resident);
     let ports = open_ports(simulated, context, Attendance::People)?;
-    let strings = simulated.strings();
-    let mut terminal =
-        Terminal::start(ports, Box::new(|progress| tell(&Told::Progress { progress: progress.clone() })))?;
-    let report = issue(order, &mut terminal, strings.hands.as_ref());
-    // The people go, and the resident takes the card along.
-    drop(strings.reader.and_then(|reader| reader.remove()));
-    if let Some(hands) = strings.hands {
-        hands.leave();
-    }
-    if let Some(counter) = strings.counter {
-        counter.leave();
-    }
+    let told = Box::new(|progress: &Progress| tell(&Told::Progress { progress: progress.clone() }));
+    let mut terminal = Terminal::start(ports, told)?;
+    let report = issue(order, &resident, &mut terminal, simulated.hands().as_ref());
+    drop(resident);
+    simulated.all_leave();
     match report {
         Ok(report) => tell(&Told::Done { report }),
         Err(error) if !order.hold => return Err(error.into()),
@@ -133,7 +157,7 @@ fn procedure(order: &commands::Terminal, simulated: &Simulated, context: &Contex
     if order.hold {
         scrub();
         tell(&Told::Held);
-        io::stdin().lock().read_line(&mut String::new())?;
+        read_line()?;
     }
     // The terminal is there until now: what it still held would have been found.
     drop(terminal);
@@ -142,6 +166,7 @@ fn procedure(order: &commands::Terminal, simulated: &Simulated, context: &Contex
 
 fn issue(
     order: &commands::Terminal,
+    resident: &str,
     terminal: &mut Terminal,
     hands: Option<&Hands>,
 ) -> Result<ProcedureReport, ProcedureError> {
@@ -158,7 +183,7 @@ fn issue(
     terminal.log_on(&order.operator)?;
     let kinds = CertificateKind::BOTH;
     let plan = if order.renew { Plan::renew(&kinds) } else { Plan::issue(&kinds) };
-    terminal.run(&order.resident, plan)
+    terminal.run(resident, plan)
 }
 
 /// What must be refused at log-on, and is.
@@ -187,15 +212,6 @@ fn show_refusals(operator: &str, terminal: &mut Terminal, hands: &Hands) -> Resu
         }
     }
     Ok(())
-}
-
-/// Reads a canary's seed, and keeps the canary in memory in every encoding.
-fn read_canary() -> io::Result<Vec<Vec<u8>>> {
-    let mut line = String::new();
-    io::stdin().lock().read_line(&mut line)?;
-    let mut seed = [0; 32];
-    hex::decode_to_slice(line.trim(), &mut seed).map_err(io::Error::other)?;
-    Ok(Canary::new(seed).pieces())
 }
 
 fn tell(told: &Told) {

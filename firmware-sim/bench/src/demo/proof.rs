@@ -39,8 +39,15 @@ pub(super) struct Proved {
     pub(super) certificates: bool,
     /// The authority says that both are valid.
     pub(super) authority_status: bool,
-    /// What a person reads on them.
-    pub(super) faces: Vec<(CertificateKind, CertificateFace)>,
+    /// The certificates, with what a person reads on them.
+    pub(super) certificates_read: Vec<ReadCertificate>,
+}
+
+/// A certificate that was read from the card.
+pub(super) struct ReadCertificate {
+    pub(super) kind: CertificateKind,
+    pub(super) face: CertificateFace,
+    pub(super) certificate: Certificate,
 }
 
 /// Why something is not proved.
@@ -91,19 +98,17 @@ pub(super) fn of_card(world: &World, applicant: &Resident, authority: &RunningAu
         let pin = parts::chosen_pin(world.seed(), &applicant.number, kind);
         let signed = sign_and_verify(&mut holder, kind, &pin);
         let checked = check(&mut holder, kind, &pin, applicant, world);
-        let (certificate, issuer) = match checked {
-            Ok((face, certificate, issuer)) => {
-                proved.faces.push((kind, face));
-                (certificate, issuer)
-            }
+        let (read, issuer) = match checked {
+            Ok((read, issuer)) => (read, issuer),
             Err(fault) => {
                 tracing::error!(%fault, ?kind, "the certificate");
                 (certificates, status) = (false, false);
                 continue;
             }
         };
-        let is_good = holds("the authority's answer", kind, ocsp::ask(authority.http, &issuer, &certificate));
-        status &= is_good;
+        let answer = ocsp::ask(authority.http, &issuer, &read.certificate);
+        status &= holds("the authority's answer", kind, answer);
+        proved.certificates_read.push(read);
         let verifies = holds("the signature", kind, signed);
         match kind {
             CertificateKind::Signature => proved.signature = verifies,
@@ -137,7 +142,7 @@ fn check(
     pin: &str,
     applicant: &Resident,
     world: &World,
-) -> Result<(CertificateFace, Certificate, Certificate), ProofFault> {
+) -> Result<(ReadCertificate, Certificate), ProofFault> {
     let der = holder.certificate(kind, pin)?;
     let view = CertificateView::parse(&der)?;
     let certificate = Certificate::from_der(&der)?;
@@ -156,7 +161,7 @@ fn check(
         return Err(ProofFault::OtherPerson);
     }
     keep(&file_of(world, kind), &certificate)?;
-    Ok((CertificateFace::from(&view), certificate, issuer))
+    Ok((ReadCertificate { kind, face: CertificateFace::from(&view), certificate }, issuer))
 }
 
 /// The certification authority's certificate as the authority publishes it.

@@ -1,15 +1,23 @@
 //! The search for what must be gone, and what it searches for.
 
-use std::time::SystemTime;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use cli::{Failure, Residue};
 use jpki::{Application, ApplicationChoices, CertificateKind, Resident, SubstitutionTable, validity};
+use madoguchi_time::SystemClock;
+use orchestrator::{DiskFolder, ProcedureError, operators};
+use palm_vein::PalmTemplate;
 use rand::RngCore;
-use zeroize::Zeroizing;
 
+use super::proof::ReadCertificate;
 use crate::failure::own;
-use crate::residue::{self, Canary, Found, Needles, SearchError, Sought};
-use crate::world::{World, parts};
+use crate::palms;
+use crate::residue::{self, Canary, Found, Needles, SearchError, Sought, Value};
+use crate::world::{OPERATORS, World, WorldFolder, parts};
+
+/// How long the HSM may take.
+const HSM: Duration = Duration::from_secs(10);
 
 /// A search that knows what to look for.
 pub(super) struct Search {
@@ -24,7 +32,8 @@ impl Search {
     pub(super) fn prepare(world: &World, resident: &Resident, began: SystemTime) -> Result<Self, Failure> {
         let mut in_memory = [0; 32];
         rand::rngs::OsRng.fill_bytes(&mut in_memory);
-        Ok(Self { needles: Needles::new(&sought(world, resident)), in_memory, began })
+        let needles = Needles::new(&sought(world, resident)?).map_err(failed)?;
+        Ok(Self { needles, in_memory, began })
     }
 
     /// The seed of the canary that the searched process keeps in its memory.
@@ -32,45 +41,54 @@ impl Search {
         hex::encode(self.in_memory)
     }
 
-    /// Searches the memory of a process in which the canary is.
-    pub(super) fn memory(&self, pid: u32) -> Result<Vec<Residue>, Failure> {
+    /// Searches the memory of a process in which the canary is; for these certificates and their keys, too.
+    pub(super) fn memory(&self, pid: u32, certificates: &[ReadCertificate]) -> Result<Vec<Residue>, Failure> {
         (|| {
             let canary = Canary::new(self.in_memory);
             let mut seen = Vec::new();
-            residue::search_process(&canary.needles(), pid, &mut seen)?;
+            residue::search_process(&canary.needles()?, pid, &mut seen)?;
             Canary::demand(&seen, "memory")?;
             let mut found = Vec::new();
             residue::search_process(&self.needles, pid, &mut found)?;
+            let issued: Vec<Sought> = certificates.iter().flat_map(issued).collect();
+            residue::search_process(&Needles::new(&issued)?, pid, &mut found)?;
             Ok(named(found))
         })()
         .map_err(failed)
     }
 
-    /// Searches the world's folder, but for what is not the terminal's, and the temporary folders.
-    pub(super) fn files(&self, world: &World) -> Result<Vec<Residue>, Failure> {
+    /// Searches the world's folder, with the terminal's own temporary folder in it, but for what is not the terminal's. In the temporary
+    /// folders of this machine, where others may have worked with the same residents meanwhile, it searches for what is new in these
+    /// certificates.
+    pub(super) fn files(&self, world: &World, certificates: &[ReadCertificate]) -> Result<Vec<Residue>, Failure> {
         (|| {
             let mut seed = [0; 32];
             rand::rngs::OsRng.fill_bytes(&mut seed);
-            let canary = Canary::new(seed);
-            let planted = canary.plant(world.folder().root())?;
-            canary.prove(&planted)?;
+            let (canary, root) = (Canary::new(seed), world.folder().root());
+            let planted = canary.plant(root, &[world.folder().temp(), std::env::temp_dir()])?;
+            let needles = canary.needles()?;
+            planted.demand(&self.search_files(world, &needles, &needles)?)?;
             drop(planted);
-            let others = world.folder().not_the_terminals();
-            let mut found = Vec::new();
-            residue::search_folder(&self.needles, world.folder().root(), &others, &mut found)?;
-            residue::temp_folders(&self.needles, self.began, &others, &mut found)?;
-            Ok(named(found))
+            let issued: Vec<Sought> = certificates.iter().flat_map(issued).collect();
+            Ok(named(self.search_files(world, &self.needles, &Needles::new(&issued)?)?))
         })()
         .map_err(failed)
+    }
+
+    fn search_files(&self, world: &World, own: &Needles, shared: &Needles) -> Result<Vec<Found>, SearchError> {
+        let others = world.folder().not_the_terminals();
+        let is_anothers = |path: &Path| others.iter().any(|other| path.starts_with(other));
+        let mut found = Vec::new();
+        residue::search_folder(own, world.folder().root(), &is_anothers, &mut found)?;
+        residue::temp_folders(shared, self.began, &WorldFolder::is_at, &mut found)?;
+        Ok(found)
     }
 }
 
 /// Texts that must be nowhere. The labels are the names of items in the message catalogue.
-fn sought(world: &World, resident: &Resident) -> Vec<Sought> {
-    let mut sought = Vec::new();
-    let mut seek = |label: &str, value: &str| {
-        sought.push(Sought { label: label.into(), value: Zeroizing::new(value.to_owned()) });
-    };
+fn sought(world: &World, resident: &Resident) -> Result<Vec<Sought>, Failure> {
+    let mut sought = palm(world)?;
+    let mut seek = |label: &str, value: &str| sought.push(Sought { label: label.into(), value: Value::text(value) });
     seek("item-name", &resident.name);
     seek("item-address", &resident.address);
     seek("item-number", &resident.number);
@@ -96,7 +114,31 @@ fn sought(world: &World, resident: &Resident) -> Vec<Sought> {
     seek("item-face-code", &parts::check_number_b(world.seed(), resident, 0));
     // The PIN of four digits is found everywhere by chance.
     seek("item-pin", &parts::chosen_pin(world.seed(), &resident.number, CertificateKind::Signature));
-    sought
+    Ok(sought)
+}
+
+/// The operator's templates as they are enrolled, and the picture by which the operator is recognised.
+fn palm(world: &World) -> Result<Vec<Sought>, Failure> {
+    let operator = OPERATORS[0];
+    let clock = SystemClock::shared();
+    let state = DiskFolder::open(world.folder().root())?;
+    let hsm = world.terminal_hsm().map_err(ProcedureError::from)?;
+    let enrolled = operators::templates(&state, &hsm, operator, clock.deadline_in(HSM))?;
+    let templates = enrolled.as_ref().map_or(&[][..], |enrolled| enrolled.data());
+    // A version byte precedes the rows of each template; the rows of the first are enough.
+    let template = templates.get(1..PalmTemplate::ENCODED).unwrap_or_default();
+    let picture = palms::log_on_picture(world.seed(), operator);
+    Ok(vec![
+        Sought { label: "item-template".into(), value: Value::bytes(template) },
+        Sought { label: "item-palm-image".into(), value: Value::bytes(picture.pixels()) },
+    ])
+}
+
+/// What is new in a certificate: its key and its signature. The rest is in other certificates, too, or is sought as a text.
+fn issued(read: &ReadCertificate) -> [Sought; 2] {
+    let key = &read.certificate.tbs_certificate.subject_public_key_info.subject_public_key;
+    [("item-public-key", key), ("item-certificate", &read.certificate.signature)]
+        .map(|(label, bits)| Sought { label: label.into(), value: Value::bytes(bits.raw_bytes()) })
 }
 
 fn named(found: Vec<Found>) -> Vec<Residue> {

@@ -70,23 +70,22 @@ fn prove(
     let proved = proof::of_card(world, applicant, authority)?;
     step.next("demo-proof-memory");
     let peak_memory_bytes = terminal.peak_memory_bytes();
-    let mut residue = search.memory(terminal.process.id())?;
+    let mut residue = search.memory(terminal.process.id(), &proved.certificates_read)?;
     terminal.finish()?;
     step.next("demo-proof-log");
     let verdict = proof::of_log(world, authority)?;
     step.next("demo-proof-files");
-    residue.extend(search.files(world)?);
+    residue.extend(search.files(world, &proved.certificates_read)?);
     timings.add("proof", step.end());
 
-    let faces = proved.faces;
     let certificates: Vec<CertificateSummary> = report
         .certificates
         .iter()
         .cloned()
         .map(CertificateSummary::from)
         .map(|summary| {
-            let face = faces.iter().find(|(kind, _)| *kind == summary.kind).map(|(_, face)| face.clone());
-            CertificateSummary { face, ..summary }
+            let read = proved.certificates_read.iter().find(|read| read.kind == summary.kind);
+            CertificateSummary { face: read.map(|read| read.face.clone()), ..summary }
         })
         .collect();
     let proofs = vec![
@@ -126,15 +125,17 @@ impl TerminalProcess {
     ) -> Result<Self, Failure> {
         let program = std::env::current_exe()?;
         let mut command = Command::new(program);
-        command.args([terminal::COMMAND, "--operator", OPERATORS[0], "--resident", &applicant.number, "--hold"]);
+        command.args([terminal::COMMAND, "--operator", OPERATORS[0], "--resident", terminal::FROM_STDIN, "--hold"]);
         command.args(["--too-near-at-first", "--authority", &authority.cmp.to_string()]);
         command.args(["--lang", context.messages().language().tag()]);
         command.arg("--state").arg(world.folder().root());
         if order.show_refusals {
             command.arg("--show-refusals");
         }
+        command.env("TMPDIR", world.folder().temp());
         let mut process = ChildProcess::spawn(command.stderr(Stdio::inherit()))?;
         process.tell(&search.canary_seed())?;
+        process.tell(&applicant.number)?;
         let told = BufReader::new(process.take_stdout()?);
         Ok(Self { process, told })
     }

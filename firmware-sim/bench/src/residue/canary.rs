@@ -4,12 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
-use zeroize::Zeroizing;
 
-use super::{Encoding, Found, Needles, SearchError, Sought, search_folder};
-
-/// The places on disk in which a canary is planted; memory is the searched process's own business.
-pub const PLACES: [&str; 4] = ["file", "database-slack", "database-wal", "temp"];
+use super::{Encoding, Found, Needles, SearchError, Sought, Value};
 
 /// A text that stands for a secret.
 #[derive(Clone)]
@@ -17,8 +13,10 @@ pub struct Canary(String);
 
 /// Canaries on disk. Dropping it takes them away.
 pub struct Planted {
-    folder: PathBuf,
-    temp: PathBuf,
+    /// Folders, in each of which the canary lies in every encoding.
+    places: Vec<PathBuf>,
+    /// What is to be taken away.
+    roots: Vec<PathBuf>,
     /// Keeps the write-ahead log from being folded into the database.
     _open: Vec<Connection>,
 }
@@ -45,56 +43,50 @@ impl Canary {
     }
 
     /// What to search for to find it.
-    #[must_use]
-    pub fn needles(&self) -> Needles {
-        Needles::new(&[Sought { label: "canary".into(), value: Zeroizing::new(self.0.clone()) }])
+    ///
+    /// # Errors
+    /// As [`Needles::new`].
+    pub fn needles(&self) -> Result<Needles, SearchError> {
+        Needles::new(&[Sought { label: "canary".into(), value: Value::text(&self.0) }])
     }
 
-    /// Plants it below `folder` and in the temp folder: in files, in rows that are deleted again, in a write-ahead log.
+    /// Plants it below `folder`, in files, in rows that are deleted again, in a write-ahead log; and as files in each of the
+    /// temporary folders `temp`.
     ///
     /// # Errors
     /// If a file or a database can't be written.
-    pub fn plant(&self, folder: &Path) -> Result<Planted, SearchError> {
+    pub fn plant(&self, folder: &Path, temp: &[PathBuf]) -> Result<Planted, SearchError> {
         let name = format!("canary-{}", std::process::id());
-        let (folder, temp) = (folder.join(&name), std::env::temp_dir().join(&name));
-        let mut open = Vec::new();
-        for place in [&folder, &temp] {
+        let root = folder.join(&name);
+        let [files, slack, wal] = ["file", "database-slack", "database-wal"].map(|place| root.join(place));
+        let temp: Vec<PathBuf> = temp.iter().map(|temp| temp.join(&name)).collect();
+        let mut planted = Planted {
+            places: [&files, &slack, &wal].into_iter().chain(&temp).cloned().collect(),
+            roots: std::iter::once(&root).chain(&temp).cloned().collect(),
+            _open: Vec::new(),
+        };
+        for place in &planted.places {
             fs::create_dir_all(place).map_err(|source| SearchError::File { path: place.clone(), source })?;
         }
         for (encoding, piece) in Encoding::ALL.iter().zip(self.pieces()) {
             let name = format!("{encoding:?}");
-            for path in [folder.join("file").join(&name), temp.join("temp").join(&name)] {
-                write(&path, &piece)?;
+            for folder in std::iter::once(&files).chain(&temp) {
+                let path = folder.join(&name);
+                fs::write(&path, &piece).map_err(|source| SearchError::File { path, source })?;
             }
-            plant_in_slack(&folder.join("database-slack").join(&name), &piece)?;
-            open.push(plant_in_wal(&folder.join("database-wal").join(&name), &piece)?);
+            plant_in_slack(&slack.join(&name), &piece)?;
+            planted._open.push(plant_in_wal(&wal.join(&name), &piece)?);
         }
-        Ok(Planted { folder, temp, _open: open })
+        Ok(planted)
     }
 
-    /// Searches for the planted canary, and demands it in every place and every encoding.
-    ///
-    /// # Errors
-    /// [`SearchError::Blind`] for the first one that was not found.
-    pub fn prove(&self, planted: &Planted) -> Result<(), SearchError> {
-        let needles = self.needles();
-        let mut found = Vec::new();
-        for folder in [&planted.folder, &planted.temp] {
-            search_folder(&needles, folder, &[], &mut found)?;
-        }
-        for place in PLACES {
-            Self::demand(&found, place)?;
-        }
-        Ok(())
-    }
-
-    /// Demands that the canary was found in a place whose name contains `place`, in every encoding.
+    /// Demands that the canary was found in a place whose name begins with `place`, in every encoding.
     ///
     /// # Errors
     /// [`SearchError::Blind`] for the first encoding in which it was not.
     pub fn demand(found: &[Found], place: &str) -> Result<(), SearchError> {
         for encoding in Encoding::ALL {
-            if !found.iter().any(|found| found.encoding == encoding && found.place.contains(place)) {
+            if !found.iter().any(|found| found.encoding == encoding && found.place.starts_with(place)) {
                 return Err(SearchError::Blind { encoding, place: place.into() });
             }
         }
@@ -102,9 +94,18 @@ impl Canary {
     }
 }
 
+impl Planted {
+    /// Demands that a search has found the canary in every place and every encoding.
+    ///
+    /// # Errors
+    /// [`SearchError::Blind`] for the first one that was not found.
+    pub fn demand(&self, found: &[Found]) -> Result<(), SearchError> {
+        self.places.iter().try_for_each(|place| Canary::demand(found, &place.display().to_string()))
+    }
+}
+
 /// A row that was deleted: its bytes stay in the database's free space.
 fn plant_in_slack(path: &Path, piece: &[u8]) -> Result<(), SearchError> {
-    make_parent(path)?;
     let database = Connection::open(path)?;
     database.execute_batch("PRAGMA secure_delete = OFF; CREATE TABLE t (x BLOB);")?;
     database.execute("INSERT INTO t VALUES (?1)", [piece])?;
@@ -114,26 +115,15 @@ fn plant_in_slack(path: &Path, piece: &[u8]) -> Result<(), SearchError> {
 
 /// A row that has not reached the database yet.
 fn plant_in_wal(path: &Path, piece: &[u8]) -> Result<Connection, SearchError> {
-    make_parent(path)?;
     let database = Connection::open(path)?;
     database.execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x BLOB);")?;
     database.execute("INSERT INTO t VALUES (?1)", [piece])?;
     Ok(database)
 }
 
-fn write(path: &Path, piece: &[u8]) -> Result<(), SearchError> {
-    make_parent(path)?;
-    fs::write(path, piece).map_err(|source| SearchError::File { path: path.into(), source })
-}
-
-fn make_parent(path: &Path) -> Result<(), SearchError> {
-    let Some(parent) = path.parent() else { return Ok(()) };
-    fs::create_dir_all(parent).map_err(|source| SearchError::File { path: parent.into(), source })
-}
-
 impl Drop for Planted {
     fn drop(&mut self) {
-        for folder in [&self.folder, &self.temp] {
+        for folder in &self.roots {
             // Nothing is lost if it stays: it means nothing.
             let _ = fs::remove_dir_all(folder);
         }
@@ -143,21 +133,27 @@ impl Drop for Planted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::residue::search_folder;
 
     #[test]
     fn the_search_finds_its_canary_in_every_place_and_encoding() {
-        let folder = tempfile::tempdir().unwrap();
+        let (folder, temp) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let canary = Canary::new([7; 32]);
-        let planted = canary.plant(folder.path()).unwrap();
-        canary.prove(&planted).unwrap();
+        let planted = canary.plant(folder.path(), &[temp.path().to_owned()]).unwrap();
         let wal = folder.path().join(format!("canary-{}", std::process::id())).join("database-wal/Utf8-wal");
         assert!(fs::metadata(wal).unwrap().len() > 0, "the row is in the write-ahead log");
+        let search = |folders: &[&Path]| {
+            let mut found = Vec::new();
+            for folder in folders {
+                search_folder(&canary.needles().unwrap(), folder, &|_| false, &mut found).unwrap();
+            }
+            found
+        };
+        planted.demand(&search(&[folder.path(), temp.path()])).unwrap();
+        for blind in [&[folder.path()][..], &[temp.path()], &[]] {
+            assert!(matches!(planted.demand(&search(blind)), Err(SearchError::Blind { .. })));
+        }
         drop(planted);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_search_that_sees_nothing_says_that_it_is_blind() {
-        assert!(matches!(Canary::demand(&[], "file"), Err(SearchError::Blind { .. })));
     }
 }

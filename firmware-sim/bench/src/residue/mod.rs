@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-pub use canary::{Canary, PLACES, Planted};
+pub use canary::{Canary, Planted};
 pub use encodings::{Encoding, Needles};
 pub use memory::search_process;
 pub use places::{search_folder, temp_folders};
@@ -24,8 +24,31 @@ pub use places::{search_folder, temp_folders};
 pub struct Sought {
     /// What it is: `氏名`, `PIN`.
     pub label: String,
-    /// The value, as text.
-    pub value: Zeroizing<String>,
+    /// The value.
+    pub value: Value,
+}
+
+/// What something that is searched for looks like.
+#[derive(Clone)]
+pub enum Value {
+    /// A text, in whatever encoding.
+    Text(Zeroizing<String>),
+    /// An image, a key, a template: a part of it is enough.
+    Bytes(Zeroizing<Vec<u8>>),
+}
+
+impl Value {
+    /// A text.
+    #[must_use]
+    pub fn text(text: &str) -> Self {
+        Self::Text(Zeroizing::new(text.to_owned()))
+    }
+
+    /// Something that is no text.
+    #[must_use]
+    pub fn bytes(bytes: &[u8]) -> Self {
+        Self::Bytes(Zeroizing::new(bytes.to_vec()))
+    }
 }
 
 /// Something that was found.
@@ -61,6 +84,9 @@ pub enum SearchError {
         #[source]
         source: std::io::Error,
     },
+    /// More is searched for than a search can be for.
+    #[error("too much is searched for")]
+    TooMuch,
     /// The canary's own database could not be written.
     #[error("the canary can't be planted in a database")]
     Database(#[from] rusqlite::Error),

@@ -8,27 +8,27 @@ use std::time::SystemTime;
 
 use super::{Found, Needles, SearchError};
 
-/// Searches every file below `folder` but those below `allowed`, and the names of the files too.
+/// Searches every file below `folder`, and the names of the files too, except for what `is_allowed`.
 ///
 /// # Errors
 /// If a file can't be read: what can't be searched is not clean.
 pub fn search_folder(
     needles: &Needles,
     folder: &Path,
-    allowed: &[PathBuf],
+    is_allowed: &dyn Fn(&Path) -> bool,
     found: &mut Vec<Found>,
 ) -> Result<u64, SearchError> {
-    search_since(needles, folder, allowed, None, found)
+    search_since(needles, folder, is_allowed, None, found)
 }
 
-/// Searches what this user has written to the temp folders since `since`.
+/// Searches what this user has written to the temp folders since `since`, except for what `is_allowed`.
 ///
 /// # Errors
 /// As [`search_folder`].
 pub fn temp_folders(
     needles: &Needles,
     since: SystemTime,
-    allowed: &[PathBuf],
+    is_allowed: &dyn Fn(&Path) -> bool,
     found: &mut Vec<Found>,
 ) -> Result<u64, SearchError> {
     let mut folders =
@@ -37,7 +37,7 @@ pub fn temp_folders(
     folders.dedup();
     let mut searched = 0;
     for folder in folders.iter().filter(|folder| folder.is_dir()) {
-        searched += search_since(needles, folder, allowed, Some(since), found)?;
+        searched += search_since(needles, folder, is_allowed, Some(since), found)?;
     }
     Ok(searched)
 }
@@ -45,7 +45,7 @@ pub fn temp_folders(
 fn search_since(
     needles: &Needles,
     folder: &Path,
-    allowed: &[PathBuf],
+    is_allowed: &dyn Fn(&Path) -> bool,
     since: Option<SystemTime>,
     found: &mut Vec<Found>,
 ) -> Result<u64, SearchError> {
@@ -60,7 +60,7 @@ fn search_since(
         };
         for entry in entries.filter_map(Result::ok) {
             let path = entry.path();
-            if allowed.iter().any(|allowed| path.starts_with(allowed)) {
+            if is_allowed(&path) {
                 continue;
             }
             let Ok(metadata) = fs::symlink_metadata(&path) else { continue };

@@ -11,6 +11,13 @@ impl WorldFolder {
         Self(root.into())
     }
 
+    /// Is a world at `path`, or one that is being made?
+    #[must_use]
+    pub fn is_at(path: &Path) -> bool {
+        let folder = Self::new(path);
+        folder.simulators().is_dir() && folder.authority().is_dir()
+    }
+
     /// The folder itself: the terminal's state folder.
     #[must_use]
     pub fn root(&self) -> &Path {
@@ -51,6 +58,12 @@ impl WorldFolder {
     #[must_use]
     pub fn card(&self, serial: &str) -> PathBuf {
         self.simulators().join(format!("card-{serial}.nvm"))
+    }
+
+    /// The terminal's own temporary folder.
+    #[must_use]
+    pub fn temp(&self) -> PathBuf {
+        self.simulators().join("temp")
     }
 
     /// What is in this folder and not the terminal's: the municipality's register, the authority's store, the residents' cards and what

@@ -130,7 +130,7 @@ fn prepare(folder: &WorldFolder) -> Result<(), WorldError> {
     if fs::read_dir(folder.root()).map_err(unreadable)?.next().is_some() {
         return Err(WorldError::NotEmpty(folder.root().to_owned()));
     }
-    make(&folder.simulators())?;
+    make(&folder.temp())?;
     make(&folder.authority())
 }
 
