@@ -56,8 +56,8 @@ const SATURATED_SHARE: f32 = 0.04;
 /// Change of the logarithm of brightness over 48 mm: across, and along (a palm is darker at the wrist).
 const UNEVEN_ACROSS: f32 = 0.30;
 const UNEVEN_ALONG: RangeInclusive<f32> = -0.14..=0.45;
-/// Share of the detail of 1.1 mm that is left at 0.6 mm.
-const BLURRED_BELOW: f32 = 0.19;
+/// How much grey changes over three pixels, as a share of the change over eight. Where nothing is sharp it is 0.13.
+const BLURRED_BELOW: f32 = 0.15;
 /// Share of blocks in which fewer than [`BLANK_BLOCK`] of the pixels are lines.
 const COVERED_FROM: f32 = 0.20;
 const BLANK_BLOCK: f32 = 0.08;
@@ -154,8 +154,8 @@ impl LinearFit {
 pub(crate) fn judge_sharpness(image: &PalmImage, place: &PalmPlace, pixel_mm: f32) -> Result<(), QualityIssue> {
     const REACH: f32 = 25.0;
     const NOISE: usize = 1;
-    const SHORT: usize = 2;
-    const LONG: usize = 4;
+    const SHORT: usize = 3;
+    const LONG: usize = 8;
     let range = |axis: usize, size: usize| {
         let place = |offset: f32| (place.centre[axis] + offset) / pixel_mm + 0.5 * size as f32;
         place(-REACH).max(0.0) as usize..(place(REACH).max(0.0) as usize).min(size - LONG)
