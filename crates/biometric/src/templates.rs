@@ -80,3 +80,22 @@ impl fmt::Debug for EnrolledTemplates {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("these bytes are no enrolled templates that this version can read")]
 pub struct DamagedTemplates;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_templates_come_back_and_others_are_refused() {
+        let templates = EnrolledTemplates::new(TemplateFormat(0x8001), Zeroizing::new(vec![0xA5, 0x5A]));
+        let bytes = templates.to_bytes();
+        assert_eq!(bytes[..], [1, 0x80, 0x01, 0xA5, 0x5A]);
+        assert!(EnrolledTemplates::from_bytes(&bytes) == Ok(templates.clone()));
+        assert_eq!(format!("{templates:?}"), "EnrolledTemplates(TemplateFormat(32769), ..)");
+        for length in 0..=HEADER {
+            assert_eq!(EnrolledTemplates::from_bytes(&bytes[..length]), Err(DamagedTemplates));
+        }
+        let later = [2, 0x80, 0x01, 0xA5];
+        assert_eq!(EnrolledTemplates::from_bytes(&later), Err(DamagedTemplates));
+    }
+}
