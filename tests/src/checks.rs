@@ -28,7 +28,8 @@ impl Stage {
         for kind in CertificateKind::BOTH {
             let known = self.known(kind);
             let Some(slots) = self.slots(kind) else { continue };
-            let state_of = |sha256: [u8; 32]| known.iter().find(|issue| issue.sha256 == sha256).map(|issue| issue.state);
+            let state_of =
+                |sha256: [u8; 32]| known.iter().find(|issue| issue.sha256 == sha256).map(|issue| issue.state);
 
             if !slots.active_fits {
                 return Err(format!("I7 no brick: {kind:?}: the active key is not the active certificate's"));
@@ -42,8 +43,8 @@ impl Stage {
                 return Err(format!("I3 never worse: {kind:?}: nothing is active"));
             }
             for issue in known.iter().filter(|issue| issue.state == State::Valid) {
-                let on_card = slots.active == Some(issue.sha256)
-                    || (slots.pending == Some(issue.sha256) && slots.pending_key);
+                let on_card =
+                    slots.active == Some(issue.sha256) || (slots.pending == Some(issue.sha256) && slots.pending_key);
                 let successor = known.iter().any(|other| {
                     other.predecessor == Some(issue.serial)
                         && other.state == State::Valid

@@ -70,7 +70,12 @@ impl Disk {
 
 impl MemoryFolder {
     /// Counts a write. Is it the one at which the power goes, or one after it?
-    fn write(&self, name: &str, torn: impl FnOnce(&mut Inner), whole: impl FnOnce(&mut Inner)) -> Result<(), StateError> {
+    fn write(
+        &self,
+        name: &str,
+        torn: impl FnOnce(&mut Inner),
+        whole: impl FnOnce(&mut Inner),
+    ) -> Result<(), StateError> {
         let mut inner = self.disk.lock();
         inner.writes += 1;
         match inner.cut_at {

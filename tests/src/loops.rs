@@ -6,10 +6,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use card_reader::CardReader;
 use jpki::{CertificateKind, IssuingProfile};
 use orchestrator::{Plan, Progress, Step};
 use sim_card::nvm::Tear;
-use sim_card::{Fault, Mistake, When};
+use sim_card::{Fault, Mistake, SimReaderControl, When};
 
 use crate::checks::Broken;
 use crate::line::Mishap;
@@ -49,12 +50,8 @@ impl Variant {
         Self { name: "one commit for both kinds", order: interleaved, mistake: Some(Mistake::CommitBothKinds) };
 
     /// The four deliberate mistakes.
-    pub const MISTAKES: [Self; 4] = [
-        Self::SUPERSEDE_AT_CONFIRMATION,
-        Self::CONFIRM_AFTER_COMMIT,
-        Self::UNNAMED_COMMIT,
-        Self::ONE_COMMIT_FOR_BOTH,
-    ];
+    pub const MISTAKES: [Self; 4] =
+        [Self::SUPERSEDE_AT_CONFIRMATION, Self::CONFIRM_AFTER_COMMIT, Self::UNNAMED_COMMIT, Self::ONE_COMMIT_FOR_BOTH];
 
     fn plan(self, start: Start) -> Plan {
         (self.order)(match start {
@@ -182,28 +179,74 @@ pub fn undisturbed(variant: Variant) -> Findings {
     all
 }
 
+/// Plays case after case, each with its fault one place further, until a fault finds nothing left to strike.
+fn for_every_place(mut play: impl FnMut(u64, &mut Findings) -> bool) -> Findings {
+    let mut findings = Findings::default();
+    for n in 1.. {
+        if !play(n, &mut findings) {
+            break;
+        }
+    }
+    findings
+}
+
 /// The card leaves at the n-th APDU and comes back to the same terminal.
 #[must_use]
 pub fn card_leaves_and_comes_back(variant: Variant, start: Start) -> Findings {
-    let mut findings = Findings::default();
-    for n in 1.. {
-        let mut struck = false;
-        for when in When::BOTH {
+    for_every_place(|n, findings| {
+        When::BOTH.map(|when| {
             let mut stage = variant.stage(start);
             let control = stage.control(0);
             control.return_when_awaited(true);
             control.arm(n, Fault::Remove(when));
             // Whether this run reaches its end is not the question; what it leaves is.
             let _ = stage.run(0, variant.plan(start));
-            struck |= control.armed() == 0;
-            control.disarm();
-            settle(&mut findings, &format!("{start:?}, APDU {n}, {when:?}"), variant, &mut stage, 0, start);
-        }
-        if !struck {
-            break;
-        }
-    }
-    findings
+            let struck = disarm(&control);
+            settle(findings, &format!("{start:?}, APDU {n}, {when:?}"), variant, &mut stage, 0, start);
+            struck
+        }) != [false; 2]
+    })
+}
+
+/// Takes the reader's faults back. Had they struck?
+fn disarm(control: &SimReaderControl) -> bool {
+    let struck = control.armed() == 0;
+    control.disarm();
+    struck
+}
+
+/// Runs the procedure at the first terminal while the card is away from its n-th APDU on. As soon as the terminal waits for
+/// the card, `elsewhere` happens at the second one; then the card comes back. Had the card left?
+fn while_the_card_is_away(
+    stage: &Arc<Mutex<Stage>>,
+    plan: Plan,
+    n: u64,
+    elsewhere: impl Fn(&mut Stage) + Send + 'static,
+) -> bool {
+    let (control, number) = {
+        let stage = stage.lock().expect("a stage");
+        (stage.control(0), stage.resident.number.clone())
+    };
+    control.arm(n, Fault::Remove(When::AfterExecution));
+    let (shared, away) = (stage.clone(), control.clone());
+    let interlude = move |reader| -> Box<dyn CardReader> {
+        Box::new(Interlude {
+            reader,
+            waits: 0,
+            happens: move |waits| {
+                if waits > 0 && !away.has_card() {
+                    let mut stage = shared.lock().expect("a stage");
+                    stage.carry_card(1);
+                    elsewhere(&mut stage);
+                    stage.carry_card(0);
+                }
+            },
+        })
+    };
+    let mut terminal = stage.lock().expect("a stage").start_with(0, interlude).expect("a terminal");
+    let _ = terminal.log_on(OPERATOR).and_then(|()| terminal.run(&number, plan));
+    drop(terminal);
+    disarm(&control)
 }
 
 /// The card leaves at the n-th APDU; a second terminal, which knows nothing, works with it; then it comes back to the first,
@@ -213,44 +256,15 @@ pub fn card_leaves_and_comes_back(variant: Variant, start: Start) -> Findings {
 /// If the stage breaks down.
 #[must_use]
 pub fn card_visits_a_second_terminal(variant: Variant, start: Start) -> Findings {
-    let mut findings = Findings::default();
-    for n in 1.. {
+    for_every_place(|n, findings| {
         let stage = Arc::new(Mutex::new(variant.stage(start)));
-        let (control, number) = {
-            let stage = stage.lock().expect("a stage");
-            (stage.control(0), stage.resident.number.clone())
-        };
-        control.arm(n, Fault::Remove(When::AfterExecution));
-        let (elsewhere, away) = (stage.clone(), control.clone());
-        let mut terminal = stage
-            .lock()
-            .expect("a stage")
-            .start_with(0, |reader| {
-                Box::new(Interlude {
-                    reader,
-                    waits: 0,
-                    happens: move |waits| {
-                        if waits > 0 && !away.has_card() {
-                            let mut stage = elsewhere.lock().expect("a stage");
-                            stage.carry_card(1);
-                            let _ = stage.run(1, variant.plan(start));
-                            stage.carry_card(0);
-                        }
-                    },
-                })
-            })
-            .expect("a terminal");
-        let _ = terminal.log_on(OPERATOR).and_then(|()| terminal.run(&number, variant.plan(start)));
-        drop(terminal);
-        let struck = control.armed() == 0;
-        control.disarm();
+        let struck = while_the_card_is_away(&stage, variant.plan(start), n, move |stage| {
+            let _ = stage.run(1, variant.plan(start));
+        });
         let mut stage = stage.lock().expect("a stage");
-        settle(&mut findings, &format!("{start:?}, APDU {n}"), variant, &mut stage, 1, start);
-        if !struck {
-            break;
-        }
-    }
-    findings
+        settle(findings, &format!("{start:?}, APDU {n}"), variant, &mut stage, 1, start);
+        struck
+    })
 }
 
 /// A renewal; after the n-th APDU a terminal with a stale idea of the card commits the certificate that it believes to be
@@ -261,130 +275,93 @@ pub fn card_visits_a_second_terminal(variant: Variant, start: Start) -> Findings
 #[must_use]
 pub fn stale_terminal_commits(variant: Variant) -> Findings {
     let start = Start::Issued;
-    let mut findings = Findings::default();
-    for n in 1.. {
+    for_every_place(|n, findings| {
         let stage = Arc::new(Mutex::new(variant.stage(start)));
-        let (control, number, believed) = {
+        let believed = {
             let stage = stage.lock().expect("a stage");
-            let believed = BOTH.map(|kind| (kind, stage.control(0).slots(kind).and_then(|slots| slots.active)));
-            (stage.control(0), stage.resident.number.clone(), believed)
+            BOTH.map(|kind| (kind, stage.control(0).slots(kind).and_then(|slots| slots.active)))
         };
-        control.arm(n, Fault::Remove(When::AfterExecution));
-        let (elsewhere, away) = (stage.clone(), control.clone());
         let noted: Arc<Mutex<Findings>> = Arc::default();
         let noting = noted.clone();
-        let mut terminal = stage
-            .lock()
-            .expect("a stage")
-            .start_with(0, |reader| {
-                Box::new(Interlude {
-                    reader,
-                    waits: 0,
-                    happens: move |waits| {
-                        if waits > 0 && !away.has_card() {
-                            let stage = elsewhere.lock().expect("a stage");
-                            stage.carry_card(1);
-                            for (kind, name) in believed {
-                                stale::commit(&stage, 1, kind, name.expect("was issued"));
-                            }
-                            let checked = stage.check_agreement(&BOTH);
-                            noting.lock().expect("findings").note(&format!("stale commit at APDU {n}"), checked);
-                            stage.carry_card(0);
-                        }
-                    },
-                })
-            })
-            .expect("a terminal");
-        let _ = terminal.log_on(OPERATOR).and_then(|()| terminal.run(&number, variant.plan(start)));
-        drop(terminal);
-        let struck = control.armed() == 0;
-        control.disarm();
-        findings = findings.and(std::mem::take(&mut *noted.lock().expect("findings")));
+        let struck = while_the_card_is_away(&stage, variant.plan(start), n, move |stage| {
+            for (kind, name) in believed {
+                stale::commit(stage, 1, kind, name.expect("was issued"));
+            }
+            let checked = stage.check_agreement(&BOTH);
+            noting.lock().expect("findings").note(&format!("stale commit at APDU {n}"), checked);
+        });
+        findings.broken.append(&mut noted.lock().expect("findings").broken);
         let mut stage = stage.lock().expect("a stage");
-        settle(&mut findings, &format!("stale terminal at APDU {n}"), variant, &mut stage, 0, start);
-        if !struck {
-            break;
-        }
-    }
-    findings
+        settle(findings, &format!("stale terminal at APDU {n}"), variant, &mut stage, 0, start);
+        struck
+    })
 }
 
 /// The n-th message to the authority, or its answer, meets a mishap: once, or however often it is repeated.
 #[must_use]
 pub fn messages_meet_mishaps(variant: Variant, start: Start) -> Findings {
-    let mut findings = Findings::default();
-    for mishap in Mishap::ALL {
-        for stubborn in [false, true] {
-            for n in 1.. {
-                let mut stage = variant.stage(start);
-                stage.post.arm(n, mishap, stubborn);
-                let _ = stage.run(0, variant.plan(start));
-                let struck = stage.post.disarm() == 0;
-                let case = format!("{start:?}, message {n} {mishap:?}, stubborn: {stubborn}");
-                if mishap == Mishap::Delayed && n % 2 == 0 {
-                    // Late, but before the job is taken up; else after all is done.
-                    stage.post.deliver_delayed();
-                }
-                settle(&mut findings, &case, variant, &mut stage, 0, start);
+    let kinds = Mishap::ALL.into_iter().flat_map(|mishap| [(mishap, false), (mishap, true)]);
+    let loops = kinds.map(|(mishap, stubborn)| {
+        for_every_place(|n, findings| {
+            let mut stage = variant.stage(start);
+            stage.post.arm(n, mishap, stubborn);
+            let _ = stage.run(0, variant.plan(start));
+            let struck = stage.post.disarm() == 0;
+            let case = format!("{start:?}, message {n} {mishap:?}, stubborn: {stubborn}");
+            if n % 2 == 0 {
+                // What was delayed arrives before the job is taken up; else after all is done.
                 stage.post.deliver_delayed();
-                findings.note(&case, stage.check_settled());
-                if !struck {
-                    break;
-                }
             }
-        }
-    }
-    findings
+            settle(findings, &case, variant, &mut stage, 0, start);
+            stage.post.deliver_delayed();
+            findings.note(&case, stage.check_settled());
+            struck
+        })
+    });
+    loops.fold(Findings::default(), Findings::and)
 }
 
 /// Power is cut at the card's n-th memory write.
+///
+/// # Panics
+/// If the stage breaks down.
 #[must_use]
 pub fn power_cut_at_card_writes(variant: Variant, start: Start) -> Findings {
-    let mut findings = Findings::default();
-    for n in 1.. {
-        let mut struck = false;
-        for tear in [Tear::Untouched, Tear::Garbled] {
+    for_every_place(|n, findings| {
+        [Tear::Untouched, Tear::Garbled].map(|tear| {
             let mut stage = variant.stage(start);
             let control = stage.control(0);
             control.return_when_awaited(true);
-            let switch = control.with_card(|card| card.power_switch());
-            let Some(switch) = switch else { continue };
+            let switch = control.with_card(|card| card.power_switch()).expect("a card");
             switch.cut_at_write(n, tear);
             let _ = stage.run(0, variant.plan(start));
-            struck |= !switch.cancel();
-            settle(&mut findings, &format!("{start:?}, write {n}, {tear:?}"), variant, &mut stage, 0, start);
-        }
-        if !struck {
-            break;
-        }
-    }
-    findings
+            let struck = !switch.cancel();
+            settle(findings, &format!("{start:?}, write {n}, {tear:?}"), variant, &mut stage, 0, start);
+            struck
+        }) != [false; 2]
+    })
 }
 
 /// The terminal's power is cut at its n-th write to journal or log; it is started again on the same folder.
 #[must_use]
 pub fn terminal_stops_at_writes(variant: Variant, start: Start) -> Findings {
-    let mut findings = Findings::default();
-    for n in 1.. {
+    for_every_place(|n, findings| {
         let mut stage = variant.stage(start);
         stage.disk(0).cut_at_write(n);
         let _ = stage.run(0, variant.plan(start));
         let struck = stage.disk(0).mend();
-        settle(&mut findings, &format!("{start:?}, write {n}"), variant, &mut stage, 0, start);
-        if !struck {
-            break;
-        }
-    }
-    findings
+        settle(findings, &format!("{start:?}, write {n}"), variant, &mut stage, 0, start);
+        struck
+    })
 }
 
 /// Every pair: the m-th message meets a mishap, and the card leaves at the n-th APDU and comes back to the other terminal.
 #[must_use]
 pub fn pairs_of_faults(variant: Variant, start: Start) -> Findings {
-    let mut findings = Findings::default();
+    let mut all = Findings::default();
     for m in 1.. {
         let mut message_struck = false;
-        for n in 1.. {
+        all = all.and(for_every_place(|n, findings| {
             let mut stage = variant.stage(start);
             let control = stage.control(0);
             control.return_when_awaited(true);
@@ -393,39 +370,31 @@ pub fn pairs_of_faults(variant: Variant, start: Start) -> Findings {
             let mishap = if (m + n) % 2 == 0 { Mishap::RequestLost } else { Mishap::AnswerLost };
             stage.post.arm(m, mishap, true);
             let _ = stage.run(0, variant.plan(start));
-            let card_struck = control.armed() == 0;
             message_struck |= stage.post.disarm() == 0;
-            control.disarm();
-            settle(&mut findings, &format!("{start:?}, message {m}, APDU {n}"), variant, &mut stage, 1, start);
-            if !card_struck {
-                break;
-            }
-        }
+            let struck = disarm(&control);
+            settle(findings, &format!("{start:?}, message {m}, APDU {n}"), variant, &mut stage, 1, start);
+            struck
+        }));
         if !message_struck {
             break;
         }
     }
-    findings
+    all
 }
 
 /// The authority gives up on what was not confirmed, long after the card was taken away at the n-th APDU.
 #[must_use]
 pub fn authority_gives_up(variant: Variant, start: Start) -> Findings {
-    let mut findings = Findings::default();
-    for n in 1.. {
+    for_every_place(|n, findings| {
         let mut stage = variant.stage(start);
         let control = stage.control(0);
         control.arm(n, Fault::Remove(When::AfterExecution));
         let _ = stage.run(0, variant.plan(start));
-        let struck = control.armed() == 0;
-        control.disarm();
+        let struck = disarm(&control);
         stage.wait(Duration::from_secs(24 * 3600));
         let case = format!("{start:?}, given up after APDU {n}");
         findings.note(&case, stage.authority.expire_unconfirmed(stage.now()).map(drop).map_err(|e| e.to_string()));
-        settle(&mut findings, &case, variant, &mut stage, 1, start);
-        if !struck {
-            break;
-        }
-    }
-    findings
+        settle(findings, &case, variant, &mut stage, 1, start);
+        struck
+    })
 }

@@ -9,9 +9,7 @@ use biometric::{
     Verification,
 };
 use card_reader::{CardConnection, CardError, CardReader};
-use hsm::{
-    Hsm, HsmError, HsmIdentity, KeyName, SessionDerivation, SessionKeys, SignatureAlgorithm,
-};
+use hsm::{Hsm, HsmError, HsmIdentity, KeyName, SessionDerivation, SessionKeys, SignatureAlgorithm};
 use jiff::Timestamp;
 use jiff::civil::date;
 use jpki::{CertificateKind, IssuingProfile, Resident, Sex};
@@ -134,9 +132,7 @@ impl Stage {
         let post = PostOffice::new(authority.clone(), clock.clone());
         let persona = Persona {
             face_code: parts::check_number_b(SEED, &resident, 0),
-            pins: CertificateKind::BOTH
-                .map(|kind| (kind, parts::chosen_pin(SEED, &resident.number, kind)))
-                .to_vec(),
+            pins: CertificateKind::BOTH.map(|kind| (kind, parts::chosen_pin(SEED, &resident.number, kind))).to_vec(),
             declines: false,
         };
         let watch = Arc::new(Mutex::new(|_: &Progress| {}));
@@ -295,10 +291,8 @@ fn authority_hsm(profile: &IssuingProfile) -> Arc<SoftwareHsm> {
         jpki::KeyAlgorithm::Rsa2048 => &RSA,
         jpki::KeyAlgorithm::EcP384 => &EC,
     };
-    made.get_or_init(|| {
-        Arc::new(SoftwareHsm::in_memory(&parts::authority_provision(SEED, profile)).expect("an HSM"))
-    })
-    .clone()
+    made.get_or_init(|| Arc::new(SoftwareHsm::in_memory(&parts::authority_provision(SEED, profile)).expect("an HSM")))
+        .clone()
 }
 
 /// Real keys for simulated cards. A stage uses each once; the authority would notice a second time.

@@ -21,12 +21,10 @@ pub(crate) fn commit(stage: &Stage, place: usize, kind: CertificateKind, name: [
     let mut connection = reader.connect(deadline).expect("a card");
     let capabilities = connection.capabilities();
     let mut transaction = connection.begin(deadline).expect("a transaction");
-    let mut send = |command: &CommandApdu| {
-        exchange(&mut *transaction, capabilities, command, deadline).expect("an answer")
-    };
+    let mut send =
+        |command: &CommandApdu| exchange(&mut *transaction, capabilities, command, deadline).expect("an answer");
     send(&CommandApdu::new(0x00, 0xA4, 0x04, 0x0C).with_data(card::AID_JPKI));
-    let (handshake, command) =
-        Handshake::begin(madoguchi_sim::world::parts::CARD_KEY_VERSION, vec![0x5A; 8]);
+    let (handshake, command) = Handshake::begin(madoguchi_sim::world::parts::CARD_KEY_VERSION, vec![0x5A; 8]);
     let negotiated = handshake.answered(&send(&command)).expect("a card of ours");
     let keys = stage.hsm(place).derive_session(&negotiated.derivation(16), deadline).expect("session keys");
     let (authenticating, command) =

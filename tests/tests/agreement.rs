@@ -8,7 +8,12 @@ const STARTS: [Start; 2] = [Start::Fresh, Start::Issued];
 fn comes_through(name: &str, findings: Findings) {
     println!("{name}: {} cases", findings.cases);
     assert!(findings.cases > 0, "a loop without cases proves nothing");
-    assert!(findings.broken.is_empty(), "{} broken, the first: {:#?}", findings.broken.len(), &findings.broken[..findings.broken.len().min(3)]);
+    assert!(
+        findings.broken.is_empty(),
+        "{} broken, the first: {:#?}",
+        findings.broken.len(),
+        &findings.broken[..findings.broken.len().min(3)]
+    );
 }
 
 fn both(run: fn(Variant, Start) -> Findings) -> Findings {
