@@ -26,6 +26,9 @@ pub enum Failure {
     /// The result could not be written: a closed pipe, a full disk.
     #[error("the result could not be written")]
     Output(#[from] io::Error),
+    /// Another process of this program failed, and has explained why.
+    #[error("{}", .0.code)]
+    Told(Explanation),
     /// A failure of a composition root's own, explained by its text in the catalogue.
     #[error("{key}")]
     Own {
@@ -92,6 +95,7 @@ impl Failure {
             }
             Self::NoTerminal(_) => Explanation::new(messages, "error-no-terminal", &[]),
             Self::Output(_) => Explanation::new(messages, "error-output", &[]),
+            Self::Told(explanation) => explanation.clone(),
             Self::Own { key, args, .. } => Explanation::new(messages, key, args),
         }
     }

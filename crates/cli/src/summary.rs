@@ -157,7 +157,7 @@ pub enum Proved {
 pub struct Residue {
     /// Where: a file, the process's memory.
     pub place: String,
-    /// Which item, by its name in the message catalogue: `name`, `address`, `pin`, … Never its value.
+    /// Which item, as a key of the message catalogue: `item-name`, `item-address`, `item-pin`, … Never its value.
     pub item: String,
     /// In which encoding: `utf-8`, `utf-16le`, `shift_jis`, `hex`, …
     pub encoding: String,
@@ -333,7 +333,7 @@ impl Summary {
             for found in residue {
                 let args = [
                     ("place", found.place.as_str().into()),
-                    ("item", found.item.as_str().into()),
+                    ("item", messages.get(&found.item).into()),
                     ("encoding", found.encoding.as_str().into()),
                 ];
                 screen.entry(Mark::Failed, &Entry::new(&label, [messages.text("summary-left", &args)]))?;
@@ -355,6 +355,9 @@ impl Report for Summary {
         self.show_exchanged(screen, messages)?;
         self.show_times(screen, messages)?;
         self.show_proofs(screen, messages)?;
+        if let Some(error) = &self.error {
+            screen.explanation(error, messages)?;
+        }
         if !self.next.is_empty() {
             screen.gap()?;
             screen.heading(&messages.get("summary-next"), "")?;

@@ -207,7 +207,7 @@ fn a_summary_as_people_see_it() {
             log: Some(LogSummary { entries: 41, verified: false }),
             residue: Some(vec![Residue {
                 place: "log/entries.jsonl".into(),
-                item: "name".into(),
+                item: "item-name".into(),
                 encoding: "utf-16le".into(),
             }]),
             next: Vec::new(),

@@ -64,6 +64,9 @@ pub struct Made {
     /// Residents of your own, in the place of synthetic ones
     #[arg(long, value_name = "FILE.csv")]
     pub register: Option<PathBuf>,
+    /// Pictures of operators' palms (PNG), in a folder for each 照合ID, in the place of synthetic ones
+    #[arg(long, value_name = "FOLDER")]
+    pub palms: Option<PathBuf>,
     /// Generation of cards and certificates: jpki-2016 (RSA) or jpki-next (P-384) [default: jpki-2016]
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
@@ -77,13 +80,15 @@ impl Made {
             seed: self.seed.unwrap_or(SEED),
             profile: self.profile.clone().unwrap_or_else(|| jpki::IssuingProfile::jpki_2016().name),
             register: self.register.clone(),
+            palms: self.palms.clone(),
         }
     }
 
-    /// Is `world` what was asked for? What was left out fits every world; a register of one's own makes a new one.
+    /// Is `world` what was asked for? What was left out fits every world; what is brought along makes a new one.
     #[must_use]
     pub fn fits(&self, world: &crate::world::World) -> bool {
         self.register.is_none()
+            && self.palms.is_none()
             && self.seed.is_none_or(|seed| seed == world.seed())
             && self.profile.as_ref().is_none_or(|profile| *profile == world.issuing().name)
     }

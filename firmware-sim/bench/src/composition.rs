@@ -175,7 +175,7 @@ impl Composition for Simulated {
 
     fn palm_verifier(&self, site: &Site) -> Result<Box<dyn PalmVerifier>, Failure> {
         let world = Self::world(site)?;
-        let (sensor, hands) = palms::sensor(world.seed(), Arc::clone(&site.clock)).map_err(ProcedureError::from)?;
+        let (sensor, hands) = palms::sensor(world.palms(), Arc::clone(&site.clock)).map_err(ProcedureError::from)?;
         self.strings.borrow_mut().hands = Some(hands.clone());
         let Cast { logs_on, enrols, .. } = self.cast.borrow().clone();
         Ok(Box::new(AttendedSensor { sensor, hands, logs_on, enrols }))

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Instant;
 
-use cli::{Context, Entry, Failure, Mark, Messages, Report, Screen, register_fault, seconds};
+use cli::{Context, Entry, Explanation, Failure, Mark, Messages, Report, Screen, register_fault, seconds};
 use serde::Serialize;
 
 use crate::commands::Made;
@@ -28,7 +28,9 @@ pub(crate) fn run(made: &Made, context: &Context) -> Result<Box<dyn Report>, Fai
         Err(WorldError::FaultyRegister(faults)) => {
             let messages = context.messages();
             let faults: Vec<String> = faults.iter().map(|fault| register_fault(&messages, fault)).collect();
-            Ok(Box::new(FaultyRegister { ok: false, faults }))
+            let args = [("count", faults.len().into())];
+            let error = Explanation::new(&messages, "error-world-faulty-register", &args);
+            Ok(Box::new(FaultyRegister { ok: false, error, faults }))
         }
         Err(error) => Err(failure(error)),
     }
@@ -131,6 +133,7 @@ pub(crate) fn show_next(next: &[String], screen: &mut Screen, messages: &Message
 #[derive(Debug, Serialize)]
 struct FaultyRegister {
     ok: bool,
+    error: Explanation,
     faults: Vec<String>,
 }
 
@@ -140,8 +143,7 @@ impl Report for FaultyRegister {
     }
 
     fn show(&self, screen: &mut Screen, messages: &Messages) -> io::Result<()> {
-        let args = [("count", self.faults.len().into())];
-        screen.explanation(&cli::Explanation::new(messages, "error-world-faulty-register", &args), messages)?;
+        screen.explanation(&self.error, messages)?;
         self.faults.iter().try_for_each(|fault| screen.text(3, fault))
     }
 }

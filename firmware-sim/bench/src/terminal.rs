@@ -175,9 +175,9 @@ fn issue(
             show_refusals(&order.operator, terminal, hands)?;
         }
         if order.too_near_at_first {
-            hands.logs_on_too_near_at_first(&order.operator);
+            hands.logs_on_too_near_at_first(&order.operator)?;
         } else {
-            hands.logs_on(&order.operator);
+            hands.logs_on(&order.operator)?;
         }
     }
     terminal.log_on(&order.operator)?;
@@ -192,7 +192,7 @@ fn show_refusals(operator: &str, terminal: &mut Terminal, hands: &Hands) -> Resu
         tell(&Told::ToBeRefused { intruder });
         let user_id = match intruder {
             Intruder::Stranger => {
-                hands.logs_on(STRANGER);
+                hands.logs_on(STRANGER)?;
                 operator
             }
             Intruder::Print => {
@@ -200,7 +200,7 @@ fn show_refusals(operator: &str, terminal: &mut Terminal, hands: &Hands) -> Resu
                 operator
             }
             Intruder::UnknownId => {
-                hands.logs_on(operator);
+                hands.logs_on(operator)?;
                 UNKNOWN
             }
         };

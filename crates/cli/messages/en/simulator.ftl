@@ -65,4 +65,3 @@ error-demo-not-proved = Not everything could be proved
 item-template = the operator's template
 item-palm-image = palm image
 item-certificate = certificate
-item-public-key = public key

@@ -62,4 +62,3 @@ error-demo-not-proved = 確認できないことがありました
 item-template = 操作者の照合情報
 item-palm-image = 手のひらの画像
 item-certificate = 電子証明書
-item-public-key = 公開鍵

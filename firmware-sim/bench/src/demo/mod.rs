@@ -10,14 +10,15 @@ mod search;
 mod supervisor;
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use cli::{CertificateSummary, Context, Failure, Report, Summary};
+use cli::{CertificateSummary, Context, Failure, Report};
 use jpki::Resident;
 
 use crate::commands::Demo;
 use crate::composition::PROGRAM;
 use crate::failure::failure;
-use crate::making::{heading, make};
+use crate::making::{heading, make, millis};
 use crate::world::{OPERATORS, World, WorldError};
 
 /// Runs the demonstration.
@@ -34,15 +35,23 @@ pub(crate) fn run(order: &Demo, context: &Context) -> Result<Box<dyn Report>, Fa
         Err(error) => return Err(failure(error)),
     };
     heading("heading-demo", existing.as_ref().map_or(making.seed, World::seed), context)?;
+    let began = Instant::now();
     let mut world = match existing {
         Some(world) if order.made.fits(&world) => world,
-        Some(_) => return Err(failure(WorldError::AlreadyMade(folder))),
+        Some(_) => return Err(failure(WorldError::AlreadyMade(folder.clone()))),
         None => make(&making, &folder, context).map_err(failure)?.0,
     };
+    let making_took = millis(began);
     let applicant = world.applicant().map_err(failure)?;
     world.lay_on_reader(&applicant).map_err(failure)?;
-    let summary = supervisor::run(order, &world, &applicant, context)?;
-    Ok(Box::new(Summary { seed: Some(world.seed()), next: next(&world, &applicant), ..summary }))
+    let mut summary = supervisor::run(order, &world, &applicant, context)?;
+    summary.seed = Some(world.seed());
+    summary.timings_ms.add("world", making_took);
+    summary.next = next(&world, &applicant);
+    if !context.folder_was_named() {
+        summary.next.push(format!("rm -r {}", folder.display()));
+    }
+    Ok(Box::new(summary))
 }
 
 /// The folder that was named, or a new one in the temporary folder.

@@ -193,7 +193,7 @@ pub(super) fn of_log(world: &World, authority: &RunningAuthority) -> Result<LogV
     let folder = world.folder().authority();
     let line =
         line::open(&state, &site, &folder, whereabouts, Arc::clone(&hsm), Arc::clone(&clock)).map_err(of_line)?;
-    let (sensor, _) = palms::sensor(world.seed(), Arc::clone(&clock)).map_err(ProcedureError::from)?;
+    let (sensor, _) = palms::sensor(world.palms(), Arc::clone(&clock)).map_err(ProcedureError::from)?;
     let ports = Ports {
         reader: Box::new(SimReader::new("SIM-READER", Arc::clone(&clock))),
         verifier: Box::new(sensor),

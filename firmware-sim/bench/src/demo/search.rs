@@ -12,7 +12,6 @@ use rand::RngCore;
 
 use super::proof::ReadCertificate;
 use crate::failure::own;
-use crate::palms;
 use crate::residue::{self, Canary, Found, Needles, SearchError, Sought, Value};
 use crate::world::{OPERATORS, World, WorldFolder, parts};
 
@@ -127,7 +126,7 @@ fn palm(world: &World) -> Result<Vec<Sought>, Failure> {
     let templates = enrolled.as_ref().map_or(&[][..], |enrolled| enrolled.data());
     // A version byte precedes the rows of each template; the rows of the first are enough.
     let template = templates.get(1..PalmTemplate::ENCODED).unwrap_or_default();
-    let picture = palms::log_on_picture(world.seed(), operator);
+    let picture = world.palms().log_on_picture(operator).map_err(ProcedureError::from)?;
     Ok(vec![
         Sought { label: "item-template".into(), value: Value::bytes(template) },
         Sought { label: "item-palm-image".into(), value: Value::bytes(picture.pixels()) },

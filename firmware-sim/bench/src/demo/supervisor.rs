@@ -39,19 +39,7 @@ pub(super) fn run(order: &Demo, world: &World, applicant: &Resident, context: &C
         .map_err(|error| own("error-demo-authority", [], DemoFault::Authority(error)))?;
     let search = Search::prepare(world, applicant, began)?;
     let mut terminal = TerminalProcess::start(order, world, applicant, &authority, &search, context)?;
-    let outcome = terminal.watch(context)?;
-    let report = match outcome {
-        Ok(report) => report,
-        Err(explanation) => {
-            context.screen(|screen, messages| screen.explanation(&explanation, messages))?;
-            return Ok(Summary {
-                ok: false,
-                error: Some(explanation),
-                timings_ms: context.timings(),
-                ..Summary::default()
-            });
-        }
-    };
+    let report = terminal.watch(context)?;
     prove(world, applicant, &authority, search, terminal, report, context)
 }
 
@@ -97,8 +85,10 @@ fn prove(
         Proof { what: Proved::Erasure, ok: residue.is_empty() },
     ];
     let ok = proofs.iter().all(|proof| proof.ok) && report.certificates.len() == CertificateKind::BOTH.len();
+    let error = (!ok).then(|| Explanation::new(&context.messages(), "error-demo-not-proved", &[]));
     Ok(Summary {
         ok,
+        error,
         log: Some(LogSummary::from(&verdict)),
         proofs,
         residue: Some(residue),
@@ -140,33 +130,26 @@ impl TerminalProcess {
         Ok(Self { process, told })
     }
 
-    /// Shows what the process tells, until it waits; what came of the procedure, or why it failed, is the answer.
-    fn watch(&mut self, context: &Context) -> Result<Result<ProcedureReport, Explanation>, Failure> {
+    /// Shows what the process tells, until it waits; what came of the procedure is the answer.
+    fn watch(&mut self, context: &Context) -> Result<ProcedureReport, Failure> {
+        let broken = |why: &str| own("error-demo-terminal", [], DemoFault::Terminal(why.to_owned()));
         let mut progress = context.progress();
-        let mut outcome = None;
+        let mut outcome = Err(broken("it told no outcome"));
         let mut line = String::new();
         loop {
             line.clear();
             if self.told.read_line(&mut line)? == 0 {
-                // It ended. Why, it may have said.
-                return match outcome {
-                    Some(Err(explanation)) => Ok(Err(explanation)),
-                    _ => Err(own("error-demo-terminal", [], DemoFault::Terminal("no last word".into()))),
-                };
+                // It ended by itself. Why, it may have said.
+                return outcome.and(Err(broken("it did not wait")));
             }
-            let told = serde_json::from_str(&line)
-                .map_err(|error| own("error-demo-terminal", [], DemoFault::Terminal(error.to_string())))?;
-            match told {
+            match serde_json::from_str(&line).map_err(|error| broken(&error.to_string()))? {
                 Told::Progress { progress: happened } => progress(&happened),
                 Told::ToBeRefused { intruder } => announce(intruder, context)?,
-                Told::Done { report } => outcome = Some(Ok(report)),
+                Told::Done { report } => outcome = Ok(report),
                 Told::Failed { code, text, cause, mend } => {
-                    outcome = Some(Err(Explanation { code, text, cause, mend }));
+                    outcome = Err(Failure::Told(Explanation { code, text, cause, mend }));
                 }
-                Told::Held => {
-                    return outcome
-                        .ok_or_else(|| own("error-demo-terminal", [], DemoFault::Terminal("no outcome".into())));
-                }
+                Told::Held => return outcome,
             }
         }
     }

@@ -60,6 +60,12 @@ impl WorldFolder {
         self.simulators().join(format!("card-{serial}.nvm"))
     }
 
+    /// Pictures of people's palms, in a folder for each.
+    #[must_use]
+    pub fn palms(&self) -> PathBuf {
+        self.simulators().join("palms")
+    }
+
     /// The terminal's own temporary folder.
     #[must_use]
     pub fn temp(&self) -> PathBuf {
@@ -67,7 +73,7 @@ impl WorldFolder {
     }
 
     /// What is in this folder and not the terminal's: the municipality's register, the authority's store, the residents' cards and what
-    /// they have read from them.
+    /// they have read from them, people's hands.
     #[must_use]
     pub fn not_the_terminals(&self) -> Vec<PathBuf> {
         let cards = std::fs::read_dir(self.simulators()).into_iter().flatten().filter_map(Result::ok);
@@ -75,7 +81,7 @@ impl WorldFolder {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             name.starts_with("card-") && name.ends_with(".nvm")
         });
-        [self.register(), self.authority(), self.holder()].into_iter().chain(cards).collect()
+        [self.register(), self.authority(), self.holder(), self.palms()].into_iter().chain(cards).collect()
     }
 
     pub(super) fn record(&self) -> PathBuf {

@@ -12,12 +12,12 @@ use jiff::Timestamp;
 use jpki::{IssuingProfile, validity};
 use madoguchi_time::{Clock, ElapsingClock, SharedClock};
 use orchestrator::{DiskFolder, EnrolOrder, Ports, ProcedureError, Role, StateFolder, Terminal};
-use resident_register::CsvRegister;
+use resident_register::{CsvRegister, RegisterError};
 use sim_hsm::SoftwareHsm;
 
 use super::{FORMAT, RESIDENTS, Record, World, WorldError, WorldFolder, parts, profile};
 use crate::authority::AuthorityFolder;
-use crate::palms;
+use crate::palms::{self, Palms};
 use crate::residents;
 
 /// 照合ID of the operators, who are enrolled with their palms.
@@ -37,6 +37,8 @@ pub struct Making {
     pub profile: String,
     /// A register of one's own, in the place of synthetic residents.
     pub register: Option<PathBuf>,
+    /// Pictures of operators' palms, PNG files in a folder for each 照合ID. Operators without pictures have synthetic palms.
+    pub palms: Option<PathBuf>,
 }
 
 /// What is being made.
@@ -68,6 +70,7 @@ impl Making {
         told(Stage::Authority);
         let hsm = self.make_authority(&folder, &issuing)?;
         told(Stage::Operators);
+        self.copy_pictures(&folder)?;
         enrol_operators(&folder, self.seed, hsm)?;
         let record = Record { format: FORMAT, seed: self.seed, profile: issuing.name.clone(), on_reader: None };
         let mut world = World { folder, record, issuing };
@@ -97,6 +100,25 @@ impl Making {
         target.flush().and_then(|()| target.sync_all()).map_err(failed)
     }
 
+    /// Takes over the pictures of those who are to be enrolled.
+    fn copy_pictures(&self, folder: &WorldFolder) -> Result<(), WorldError> {
+        let Some(palms) = &self.palms else { return Ok(()) };
+        let failed = |path: &Path, source| WorldError::Io { path: path.to_owned(), source };
+        let list = |path: &Path| {
+            let entries = fs::read_dir(path).map_err(|source| failed(path, source))?;
+            entries.map(|entry| entry.map_err(|source| failed(path, source))).collect::<Result<Vec<_>, _>>()
+        };
+        for person in list(palms)?.into_iter().filter(|entry| entry.path().is_dir()) {
+            let target = folder.palms().join(person.file_name());
+            make_folder(&target)?;
+            for picture in list(&person.path())? {
+                fs::copy(picture.path(), target.join(picture.file_name()))
+                    .map_err(|source| failed(&picture.path(), source))?;
+            }
+        }
+        Ok(())
+    }
+
     /// The HSMs, the authority, and what the terminal must know of it. The terminal's HSM is the answer.
     fn make_authority(&self, folder: &WorldFolder, issuing: &IssuingProfile) -> Result<SoftwareHsm, WorldError> {
         let clock = ElapsingClock::shared();
@@ -118,25 +140,25 @@ fn prepare(folder: &WorldFolder) -> Result<(), WorldError> {
     if folder.record().exists() {
         return Err(WorldError::AlreadyMade(folder.root().to_owned()));
     }
-    let make = |path: &Path| {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(|source| WorldError::Io { path: path.to_owned(), source })
-    };
-    make(folder.root())?;
+    make_folder(folder.root())?;
     let unreadable = |source| WorldError::Io { path: folder.root().to_owned(), source };
     if fs::read_dir(folder.root()).map_err(unreadable)?.next().is_some() {
         return Err(WorldError::NotEmpty(folder.root().to_owned()));
     }
-    make(&folder.temp())?;
-    make(&folder.authority())
+    make_folder(&folder.temp())?;
+    make_folder(&folder.authority())
+}
+
+fn make_folder(path: &Path) -> Result<(), WorldError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| WorldError::Io { path: path.to_owned(), source })
 }
 
 fn refuse_faults(register: &Path) -> Result<(), WorldError> {
-    let faults =
-        CsvRegister::validate(register).map_err(|source| WorldError::Io { path: register.to_owned(), source })?;
+    let faults = CsvRegister::validate(register).map_err(RegisterError::Unreadable)?;
     if faults.is_empty() { Ok(()) } else { Err(WorldError::FaultyRegister(faults)) }
 }
 
@@ -145,7 +167,8 @@ fn enrol_operators(folder: &WorldFolder, seed: u64, hsm: SoftwareHsm) -> Result<
     let clock: SharedClock = ElapsingClock::shared();
     let state = DiskFolder::open(folder.root())?;
     let hsm: Arc<dyn Hsm> = Arc::new(hsm);
-    let (sensor, hands) = palms::sensor(seed, clock.clone()).map_err(ProcedureError::from)?;
+    let (sensor, hands) =
+        palms::sensor(Palms::new(seed, folder.palms()), clock.clone()).map_err(ProcedureError::from)?;
     let ports = Ports {
         clock: clock.clone(),
         reader: Box::new(sim_card::SimReader::new("SIM-READER", clock.clone())),
@@ -166,12 +189,12 @@ fn enrol_operators(folder: &WorldFolder, seed: u64, hsm: SoftwareHsm) -> Result<
         },
         role,
     };
-    hands.enrols(ACCESS_MANAGER);
+    hands.enrols(ACCESS_MANAGER).map_err(ProcedureError::from)?;
     terminal.enrol_operator(order(ACCESS_MANAGER, Role::AccessManager))?;
-    hands.logs_on(ACCESS_MANAGER);
+    hands.logs_on(ACCESS_MANAGER).map_err(ProcedureError::from)?;
     terminal.log_on(ACCESS_MANAGER)?;
     for operator in OPERATORS {
-        hands.enrols(operator);
+        hands.enrols(operator).map_err(ProcedureError::from)?;
         terminal.enrol_operator(order(operator, Role::Operator))?;
     }
     Ok(terminal.log_off()?)

@@ -7,6 +7,8 @@
 //! DIR/sim/world.toml      seed, profile, and which card lies on the reader; written last: without it there is no world
 //! DIR/sim/terminal.hsm    the terminal's HSM
 //! DIR/sim/card-*.nvm      the residents' cards, by serial number: each its holder's own
+//! DIR/sim/palms/ID/       pictures of a person's palm, if there are any; palms are synthetic otherwise
+//! DIR/sim/temp/           the terminal's temporary folder
 //! DIR/sim/holder/         what a resident's own programs have read from the card
 //! ```
 //!
@@ -34,6 +36,7 @@ use sim_hsm::SoftwareHsm;
 pub use self::folder::WorldFolder;
 pub use self::making::{ACCESS_MANAGER, Making, OPERATORS, Stage};
 use crate::authority::AuthorityFolder;
+use crate::palms::Palms;
 use crate::people::Persona;
 
 /// How many residents a world has unless a register is given.
@@ -170,6 +173,12 @@ impl World {
     /// If its file is missing or damaged.
     pub fn terminal_hsm(&self) -> Result<SoftwareHsm, HsmError> {
         SoftwareHsm::open(&self.folder.terminal_hsm())
+    }
+
+    /// The palms of its people.
+    #[must_use]
+    pub fn palms(&self) -> Palms {
+        Palms::new(self.seed(), self.folder.palms())
     }
 
     /// The resident with this number, if there is one.
