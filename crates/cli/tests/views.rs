@@ -243,6 +243,7 @@ fn every_failure_of_a_procedure_is_explained() {
             ProcedureError::NotLoggedOn,
             ProcedureError::NotAllowed,
             ProcedureError::UserIdNotFree,
+            ProcedureError::UnknownOperator,
             ProcedureError::Enrolment(biometric::EnrolError::Inconsistent),
             ProcedureError::UnknownResident,
             ProcedureError::NotEligible { kind: Signature, reason: jpki::Ineligible::UnderFifteen },

@@ -97,6 +97,7 @@ impl Driver<'_> {
     fn with_card(&mut self, reader: &mut dyn CardReader, procedure: Procedure) -> (Procedure, Action) {
         let deadline = self.deadline(PERSON);
         if let Err(error) = reader.wait_for_card(deadline) {
+            // That no card came is not a card that left.
             return self.step(procedure, Event::CardFailed(error));
         }
         self.clocks.card = Some(self.clock.now());
@@ -116,13 +117,14 @@ impl Driver<'_> {
                 Action::Card(command) => self.card(&mut session, command),
                 Action::Authority(call) => self.authority(call),
                 Action::EndCard => {
-                    // A card that is gone needs no reset; that it could not be reset changes nothing either.
-                    if let Err(error) = session.end() {
-                        tracing::debug!(%error, "ending the card transaction");
-                    }
+                    end(session);
                     return self.step(procedure, Event::CardEnded);
                 }
-                action => return (procedure, action),
+                action => {
+                    // The machine gave the card up; if it is still there, nothing that was verified stays open.
+                    end(session);
+                    return (procedure, action);
+                }
             };
             (procedure, action) = self.step(procedure, event);
         }
@@ -156,12 +158,13 @@ impl Driver<'_> {
     }
 
     fn card(&mut self, session: &mut CardSession<'_>, command: CardCommand) -> Event {
-        let intent = match command.effect() {
-            Some(kind) => match self.intend(kind, command.name(), None) {
+        let intent = if command.is_accounted() {
+            match self.intend(command.kind(), command.name(), None) {
                 Ok(intent) => Some(intent),
                 Err(error) => return Event::Failed(Box::new(error)),
-            },
-            None => None,
+            }
+        } else {
+            None
         };
         let mut challenge = [0; 32];
         self.random.fill_bytes(&mut challenge);
@@ -193,7 +196,7 @@ impl Driver<'_> {
 
     fn authority(&mut self, call: AuthorityCall) -> Event {
         let intent = match call.effect() {
-            Some((kind, step)) => match self.intend(kind, step, call.transaction()) {
+            Some((kind, step)) => match self.intend(Some(kind), step, call.transaction()) {
                 Ok(intent) => Some(intent),
                 Err(error) => return Event::Failed(Box::new(error)),
             },
@@ -202,7 +205,11 @@ impl Driver<'_> {
         let deadline = self.deadline(CARD);
         let checkpoint = match self.log.checkpoint(self.state, self.hsm, deadline) {
             Ok(checkpoint) => checkpoint,
-            Err(error) => return Event::Failed(Box::new(error)),
+            Err(error) => {
+                // Nothing was sent. That this can't be written down either changes nothing about the first error.
+                let _ = self.account(intent, (LogOutcome::Failed, None));
+                return Event::Failed(Box::new(error));
+            }
         };
         let name = call.name();
         let answered = self.line.ask(call, self.random, &checkpoint, self.progress);
@@ -211,6 +218,7 @@ impl Driver<'_> {
         let outcome = match &answered.result {
             Ok(authority_link::Answer::Refused { failure, .. }) => (LogOutcome::Refused, Some(failure_name(*failure))),
             Ok(_) => (LogOutcome::Done, None),
+            Err(_) if answered.messages == 0 => (LogOutcome::Failed, None),
             Err(_) => (LogOutcome::Unknown, None),
         };
         if let Err(error) = self.account(intent, outcome) {
@@ -225,7 +233,7 @@ impl Driver<'_> {
     /// Journal line and log intent, both durable, before an effect.
     fn intend(
         &mut self,
-        kind: CertificateKind,
+        kind: Option<CertificateKind>,
         step: &'static str,
         transaction: Option<String>,
     ) -> Result<Intent, ProcedureError> {
@@ -294,6 +302,13 @@ impl Driver<'_> {
 
     fn deadline(&self, allowance: Duration) -> Deadline {
         self.clock.deadline_in(allowance)
+    }
+}
+
+/// Ends a card transaction with a reset. A card that is gone needs none, and that it could not be reset changes nothing.
+fn end(session: CardSession<'_>) {
+    if let Err(error) = session.end() {
+        tracing::debug!(%error, "ending the card transaction");
     }
 }
 

@@ -22,6 +22,9 @@ pub enum ProcedureError {
     /// The 照合ID is taken, or is none: 4 to 16 letters and digits are needed.
     #[error("this user ID is taken or malformed")]
     UserIdNotFree,
+    /// No operator has this 照合ID.
+    #[error("no operator has this user ID")]
+    UnknownOperator,
     /// The palm could not be registered.
     #[error("the palm could not be registered")]
     Enrolment(#[from] biometric::EnrolError),
@@ -140,6 +143,7 @@ impl ProcedureError {
             Self::NotLoggedOn => "not-logged-on",
             Self::NotAllowed => "not-allowed",
             Self::UserIdNotFree => "user-id-not-free",
+            Self::UnknownOperator => "unknown-operator",
             Self::Enrolment(_) => "enrolment",
             Self::UnknownResident => "unknown-resident",
             Self::NotEligible { .. } => "not-eligible",
@@ -179,6 +183,7 @@ impl ProcedureError {
             | Self::NoUsableCapture(_)
             | Self::NotLoggedOn
             | Self::UserIdNotFree
+            | Self::UnknownOperator
             | Self::UnknownResident
             | Self::WrongCard
             | Self::WrongFaceCode { .. }

@@ -27,6 +27,10 @@ pub(crate) struct LogBook {
     log: Log,
     key: LogKey,
     actor: Actor,
+    /// Length in bytes of what is durably written.
+    length: u64,
+    /// An append failed: what follows `length` is to be cut off before the next one.
+    is_torn: bool,
 }
 
 /// What `log verify` found. Nothing personal.
@@ -62,10 +66,11 @@ impl LogBook {
             Err(fault) => return Err(fault.into()),
         }
         let (log, torn) = Log::from_lines(lines).map_err(LogFault::from)?;
-        if let Some(torn) = torn {
-            state.truncate(ENTRIES, torn.offset as u64)?;
+        let length = torn.map_or(lines.len(), |torn| torn.offset) as u64;
+        if torn.is_some() {
+            state.truncate(ENTRIES, length)?;
         }
-        let mut book = Self { log, key, actor: Actor::System };
+        let mut book = Self { log, key, actor: Actor::System, length, is_torn: false };
         // The log gets a checkpoint before its first entry, so that a missing one shows.
         if own.is_none() {
             book.checkpoint(state, hsm, deadline)?;
@@ -161,8 +166,16 @@ impl LogBook {
 
     /// The line is durable before the tree has it.
     fn append(&mut self, state: &mut dyn StateFolder, entry: NewEntry, at: Timestamp) -> Result<u64, ProcedureError> {
+        if self.is_torn {
+            state.truncate(ENTRIES, self.length)?;
+            self.is_torn = false;
+        }
         let prepared = self.log.prepare(entry, at).map_err(out_of_step)?;
-        state.append(ENTRIES, prepared.line().as_bytes())?;
+        let line = prepared.line().as_bytes();
+        self.is_torn = true;
+        state.append(ENTRIES, line)?;
+        self.is_torn = false;
+        self.length += line.len() as u64;
         let entry = self.log.commit(prepared).map_err(out_of_step)?;
         Ok(entry.index)
     }
@@ -250,12 +263,12 @@ impl<'a> What<'a> {
     }
 
     /// A step of a procedure.
-    pub(crate) fn step(procedure: &'a str, kind: CertificateKind, step: &'a str) -> Self {
-        let detail = match kind {
+    pub(crate) fn step(procedure: &'a str, kind: Option<CertificateKind>, step: &'a str) -> Self {
+        let detail = kind.map(|kind| match kind {
             CertificateKind::Signature => "signature",
             CertificateKind::Authentication => "authentication",
-        };
-        Self { step, procedure: Some(procedure), resident: None, detail: Some(detail) }
+        });
+        Self { step, procedure: Some(procedure), resident: None, detail }
     }
 
     /// Something is done to an operator's entry.

@@ -125,8 +125,6 @@ pub fn retire(state: &mut dyn StateFolder, user_id: &str, at: Timestamp) -> Resu
     };
     record.operator.retired_at.get_or_insert(at);
     record.sealed.clear();
-    // The old record with its templates is overwritten first; a replaced file would leave them on the disk.
-    state.erase(&file(user_id))?;
     write(state, &record)?;
     Ok(record.operator)
 }

@@ -16,8 +16,8 @@ use zeroize::Zeroizing;
 /// Never ask while holding a card transaction: a person may take minutes, and some systems reset an idle card.
 ///
 /// # For backend authors
-/// PIN entry is the resident's: nothing is displayed, nothing is kept. A PIN that breaks a rule is asked for again by the
-/// backend, with the rule's text.
+/// PIN entry is the resident's: nothing is displayed, nothing is kept. A PIN that breaks a rule comes back through
+/// [`People::pin_refused`] and is asked for again.
 pub trait People: Send {
     /// The resident chooses a new PIN, twice the same.
     ///

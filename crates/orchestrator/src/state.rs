@@ -123,6 +123,8 @@ pub struct DiskFolder {
 
 impl DiskFolder {
     const LOCK: &'static str = "lock";
+    /// Extension of a new content that has not taken its place yet.
+    const NEW: &'static str = "new";
 
     /// The folder at `root`, which must exist.
     ///
@@ -143,10 +145,8 @@ impl DiskFolder {
     }
 
     fn ensure_parent(path: &Path) -> Result<(), StateError> {
-        match path.parent() {
-            Some(parent) => fs::create_dir_all(parent).map_err(|e| StateError::from_io(parent, e)),
-            None => Ok(()),
-        }
+        let Some(parent) = path.parent().filter(|parent| !parent.is_dir()) else { return Ok(()) };
+        fs::create_dir_all(parent).and_then(|()| Self::sync_parent(parent)).map_err(|e| StateError::from_io(parent, e))
     }
 
     /// Makes a rename, a creation or a removal durable.
@@ -196,8 +196,12 @@ impl StateFolder for DiskFolder {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(e) => return Err(StateError::from_io(&path, e)),
         };
-        let mut names: Vec<String> =
-            entries.filter_map(Result::ok).filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose())
+            .collect::<io::Result<_>>()
+            .map_err(|e| StateError::from_io(&path, e))?;
+        // What a power cut left half written was never there.
+        names.retain(|name| !name.ends_with(".new"));
         names.sort();
         Ok(names)
     }
@@ -218,13 +222,16 @@ impl StateFolder for DiskFolder {
     fn replace(&mut self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
         let path = self.path(name);
         Self::ensure_parent(&path)?;
-        let new = path.with_extension("new");
+        let new = path.with_extension(Self::NEW);
         (|| {
+            // The old content is overwritten once the new one is in its place: a freed file keeps its bytes.
+            let old = OpenOptions::new().write(true).open(&path).ok();
             let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
             file.write_all(bytes)?;
             file.sync_all()?;
             fs::rename(&new, &path)?;
-            Self::sync_parent(&path)
+            Self::sync_parent(&path)?;
+            old.map_or(Ok(()), |old| overwrite(&old))
         })()
         .map_err(|e| StateError::from_io(&path, e))
     }
@@ -245,16 +252,20 @@ impl StateFolder for DiskFolder {
             return Ok(());
         }
         (|| {
-            let mut file = OpenOptions::new().write(true).open(&path)?;
-            let length = file.metadata()?.len();
-            file.rewind()?;
-            io::copy(&mut io::repeat(0).take(length), &mut file)?;
-            file.sync_all()?;
+            overwrite(&OpenOptions::new().write(true).open(&path)?)?;
             fs::remove_file(&path)?;
             Self::sync_parent(&path)
         })()
         .map_err(|e| StateError::from_io(&path, e))
     }
+}
+
+/// Writes zeros over a file's content.
+fn overwrite(mut file: &File) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    file.rewind()?;
+    io::copy(&mut io::repeat(0).take(length), &mut file)?;
+    file.sync_all()
 }
 
 #[cfg(test)]

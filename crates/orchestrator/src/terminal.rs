@@ -97,47 +97,44 @@ impl Terminal {
         let mut log = LogBook::open(&mut *ports.state, &*ports.hsm, &site.terminal, deadline)?;
         let open_intents = log.close_interrupted(&mut *ports.state, ports.clock.wall())?;
         if open_intents > 0 || !journal::interrupted(&*ports.state)?.is_empty() {
-            journal::erase(&mut *ports.state)?;
             progress(&Progress::InterruptionFound { open_intents });
         }
+        // A torn line is no line, and goes too.
+        journal::erase(&mut *ports.state)?;
         Ok(Self { ports, site, trust, log, session: Session::default(), progress })
     }
 
-    /// 照合情報認証: the user ID names the operator, the palm proves it. An unknown ID and a foreign palm look the same.
+    /// 照合情報認証: the user ID names the operator, the palm proves it. An unknown ID and a foreign palm look the same. Whoever
+    /// was logged on before is logged off first.
     ///
     /// # Errors
     /// [`ProcedureError::LogOnRefused`], [`ProcedureError::NoUsableCapture`], or the sensor's.
     pub fn log_on(&mut self, user_id: &str) -> Result<(), ProcedureError> {
+        self.log_off()?;
         let began = self.ports.clock.now();
         let deadline = self.ports.clock.deadline_in(LOG_ON);
         let matched = self.match_palm(user_id, deadline);
         let elapsed = self.ports.clock.now().since(began);
-        let at = self.ports.clock.wall();
-        // What a stranger types is not logged: it may be anything, a palm card number or a password.
-        self.log.acts(operators::find(&*self.ports.state, user_id)?.map(|operator| operator.user_id).as_deref());
-        match matched {
-            Ok((operator, captures)) => {
-                self.log.event(&mut *self.ports.state, What::log_on("done"), at)?;
-                self.session.log_on(operator, self.ports.clock.now());
-                (self.progress)(&Progress::LoggedOn {
-                    operator: user_id.into(),
-                    captures,
-                    elapsed_ms: millis(elapsed),
-                });
-                Ok(())
-            }
-            Err(error) => {
-                let why = match &error {
-                    ProcedureError::LogOnRefused => "refused",
-                    ProcedureError::NoUsableCapture(_) => "no-usable-capture",
-                    _ => "failed",
-                };
-                self.log.event(&mut *self.ports.state, What::log_on(why), at)?;
-                self.log.acts(None);
-                (self.progress)(&Progress::LogOnRefused);
-                Err(error)
-            }
+        let outcome = match &matched {
+            Ok(_) => "done",
+            Err(ProcedureError::LogOnRefused) => "refused",
+            Err(ProcedureError::NoUsableCapture(_)) => "no-usable-capture",
+            Err(_) => "failed",
+        };
+        // Only a known ID is logged: what a stranger types may be anything, a card number or a password.
+        let known = operators::find(&*self.ports.state, user_id).ok().flatten();
+        self.log.acts(known.as_ref().map(|operator| operator.user_id.as_str()));
+        let noted = self.log.event(&mut *self.ports.state, What::log_on(outcome), self.ports.clock.wall());
+        if matched.is_err() || noted.is_err() {
+            self.log.acts(None);
+            (self.progress)(&Progress::LogOnRefused);
         }
+        // The first error wins.
+        let (operator, captures) = matched?;
+        noted?;
+        self.session.log_on(operator, self.ports.clock.now());
+        (self.progress)(&Progress::LoggedOn { operator: user_id.into(), captures, elapsed_ms: millis(elapsed) });
+        Ok(())
     }
 
     fn match_palm(&mut self, user_id: &str, deadline: Deadline) -> Result<(Operator, u32), ProcedureError> {
@@ -159,9 +156,7 @@ impl Terminal {
         })?;
         match (verdict, known) {
             (Verification::Match, Some(operator)) => Ok((operator, captures)),
-            (Verification::Unusable(reason), Some(_)) => {
-                Err(ProcedureError::NoUsableCapture(reason_key(reason).into()))
-            }
+            (Verification::Unusable(reason), _) => Err(ProcedureError::NoUsableCapture(reason_key(reason).into())),
             _ => Err(ProcedureError::LogOnRefused),
         }
     }
@@ -186,15 +181,37 @@ impl Terminal {
         let outcome = self.while_logged_on(prepare);
         let erased = self.erase_records();
         let logged_off = self.log_off();
+        if !matches!(outcome, Err(ProcedureError::AuthorityUnreachable(_) | ProcedureError::NotLoggedOn)) {
+            self.have_witnessed();
+        }
+        self.ports.line.close();
         // The first error wins.
         let report = outcome?;
         erased.and(logged_off).map(|()| report)
+    }
+
+    /// Shows the authority how the log ends, so that cutting off even the last entries is found. If it does not hear of it, the
+    /// next exchange tells it.
+    fn have_witnessed(&mut self) {
+        if let Err(error) = self.witnessed_checkpoint() {
+            tracing::warn!(%error, "the end of the log is not witnessed yet");
+        }
+    }
+
+    /// Sends the log's checkpoint as it is now. The answer is the one that the authority had witnessed.
+    fn witnessed_checkpoint(&mut self) -> Result<Option<String>, ProcedureError> {
+        let deadline = self.ports.clock.deadline_in(HSM);
+        let checkpoint = self.log.checkpoint(&mut *self.ports.state, &*self.ports.hsm, deadline)?;
+        let Ports { clock, hsm, line, random, .. } = &mut self.ports;
+        let mut line = Line::new(&mut **line, &**hsm, &**clock, &self.trust)?;
+        line.witnessed_checkpoint(&mut **random, &checkpoint)
     }
 
     fn while_logged_on(
         &mut self,
         prepare: impl FnOnce(&mut Self, &str) -> Result<CaseInput, ProcedureError>,
     ) -> Result<ProcedureReport, ProcedureError> {
+        self.lock_if_idle()?;
         let now = self.ports.clock.now();
         let operator = self.session.active(now, self.site.idle_limit()).ok_or(ProcedureError::NotLoggedOn)?;
         if operator.role != Role::Operator {
@@ -318,13 +335,17 @@ impl Terminal {
         self.procedure(|terminal, _| terminal.case(None, Plan::settle()))
     }
 
-    /// Registers an operator's palm. Somebody with the role アクセス管理責任者 must be logged on, unless this is the first.
+    /// Registers an operator's palm. Somebody with the role アクセス管理責任者 must be logged on, unless this is the first, who then
+    /// must have that role.
     ///
     /// # Errors
     /// [`ProcedureError::NotAllowed`], or the sensor's.
     pub fn enrol_operator(&mut self, order: EnrolOrder) -> Result<Operator, ProcedureError> {
         let first = operators::list(&*self.ports.state)?.is_empty();
         if !first && !self.is_access_manager() {
+            return Err(ProcedureError::NotAllowed);
+        }
+        if first && order.role != Role::AccessManager {
             return Err(ProcedureError::NotAllowed);
         }
         if !operators::is_user_id(&order.user_id) || operators::find(&*self.ports.state, &order.user_id)?.is_some() {
@@ -364,6 +385,9 @@ impl Terminal {
         if !self.is_access_manager() {
             return Err(ProcedureError::NotAllowed);
         }
+        if operators::find(&*self.ports.state, user_id)?.is_none() {
+            return Err(ProcedureError::UnknownOperator);
+        }
         let at = self.ports.clock.wall();
         let intent = self.log.intend(&mut *self.ports.state, What::operator("retire-operator", user_id), at)?;
         let done = operators::retire(&mut *self.ports.state, user_id, at).map_err(ProcedureError::from);
@@ -376,7 +400,8 @@ impl Terminal {
         operator.is_some_and(|operator| operator.role == Role::AccessManager)
     }
 
-    /// Locks the screen if nobody has done anything for too long. The service calls this now and then.
+    /// Locks the screen if nobody has done anything for too long. Every procedure asks first; whoever shows a screen asks now
+    /// and then.
     ///
     /// # Errors
     /// If the log can't be written; the screen is locked all the same.
@@ -394,10 +419,11 @@ impl Terminal {
     /// If the log can't be written; nobody is logged on all the same.
     pub fn log_off(&mut self) -> Result<(), ProcedureError> {
         if self.session.log_off().is_some() {
-            let at = self.ports.clock.wall();
-            self.log.event(&mut *self.ports.state, What::log_off(), at)?;
+            let noted = self.log.event(&mut *self.ports.state, What::log_off(), self.ports.clock.wall());
             self.log.acts(None);
-            self.log.checkpoint(&mut *self.ports.state, &*self.ports.hsm, self.ports.clock.deadline_in(HSM))?;
+            noted?;
+            let deadline = self.ports.clock.deadline_in(HSM);
+            self.log.checkpoint(&mut *self.ports.state, &*self.ports.hsm, deadline)?;
             (self.progress)(&Progress::LoggedOff);
         }
         Ok(())
@@ -405,7 +431,6 @@ impl Terminal {
 
     /// Erases what the procedure kept: the journal. Everything else was in memory and is wiped where it was held.
     fn erase_records(&mut self) -> Result<(), ProcedureError> {
-        self.ports.line.close();
         journal::erase(&mut *self.ports.state)?;
         (self.progress)(&Progress::Erased);
         Ok(())
@@ -416,12 +441,9 @@ impl Terminal {
     /// # Errors
     /// If the authority can't be asked or the folder can't be read; what is wrong with the log is in the verdict.
     pub fn verify_log(&mut self) -> Result<LogVerdict, ProcedureError> {
-        let deadline = self.ports.clock.deadline_in(HSM);
-        let checkpoint = self.log.checkpoint(&mut *self.ports.state, &*self.ports.hsm, deadline)?;
-        let Ports { clock, hsm, line, random, state, .. } = &mut self.ports;
-        let mut line = Line::new(&mut **line, &**hsm, &**clock, &self.trust)?;
-        let witnessed = line.witnessed_checkpoint(&mut **random, &checkpoint)?;
-        self.log.verify(&**state, witnessed.as_deref())
+        let witnessed = self.witnessed_checkpoint();
+        self.ports.line.close();
+        self.log.verify(&*self.ports.state, witnessed?.as_deref())
     }
 
     /// The operators of this terminal.

@@ -77,6 +77,10 @@ pub(super) struct KindState {
     pub(super) done: BTreeSet<Step>,
     /// A certificate of an earlier procedure, found pending and taken up.
     pub(super) taken_up: bool,
+    /// The certificate is in the pending slot, as far as the card said.
+    pub(super) written: bool,
+    /// The predecessor could not be superseded.
+    pub(super) unsettled: bool,
     pub(super) transaction: Option<TransactionId>,
     pub(super) spki: Option<Vec<u8>>,
     pub(super) certificate: Option<Zeroizing<Vec<u8>>>,
@@ -93,6 +97,8 @@ impl KindState {
         self.status = None;
         self.at_authority = None;
         self.done.clear();
+        self.written = false;
+        self.unsettled = false;
         self.transaction = None;
         self.spki = None;
         self.certificate = None;
@@ -269,9 +275,12 @@ impl Case {
     /// Puts what was issued into the report, in the plan's order.
     pub(super) fn close_report(&mut self) -> ProcedureReport {
         let mut report = std::mem::take(&mut self.report);
-        for state in self.kinds.values() {
+        for (kind, state) in &self.kinds {
             if state.done.contains(&Step::Commit) {
                 report.certificates.extend(state.issued.clone());
+            }
+            if state.unsettled {
+                report.unsettled.push(*kind);
             }
         }
         report

@@ -48,7 +48,8 @@ pub(super) fn take_up_pending(case: &mut Case, kind: CertificateKind, found: Cer
         }
         IssueState::Revoked | IssueState::Superseded | IssueState::Unknown => return Some(name),
     }
-    state.taken_up = state.sha256 != Some(name);
+    state.taken_up |= state.sha256 != Some(name);
+    state.written = true;
     state.transaction = Some(transaction);
     state.sha256 = Some(name);
     state.predecessor = found.predecessor_to_supersede();
@@ -61,8 +62,13 @@ pub(super) fn take_up_active(case: &mut Case, kind: CertificateKind, found: Cert
     let replaces = case.input.plan.purpose() == Purpose::Renew;
     let state = case.kind(kind);
     let active = state.status.as_ref().and_then(|status| status.active);
-    let ours = active.is_some() && active == state.sha256;
     let valid = found.state == IssueState::Valid;
+    let ours = valid && active.is_some() && active == state.sha256;
+    if !ours {
+        // What this procedure made was not what became active.
+        state.sha256 = None;
+        state.issued = None;
+    }
     let unsettled = found.predecessor_to_supersede();
     if ours || (valid && unsettled.is_some()) {
         // Committed in this procedure, or in one that did not come to its end: only superseding can be left.
@@ -84,7 +90,7 @@ pub(super) fn take_up_active(case: &mut Case, kind: CertificateKind, found: Cert
 pub(super) fn judge(case: &mut Case) -> Result<(), ProcedureError> {
     match case.input.plan.purpose() {
         Purpose::Settle => {
-            for state in case.kinds.values_mut().filter(|state| !state.taken_up) {
+            for state in case.kinds.values_mut().filter(|state| !is_open(state)) {
                 state.done.extend(Step::ORDER);
             }
             Ok(())
@@ -98,6 +104,12 @@ pub(super) fn judge(case: &mut Case) -> Result<(), ProcedureError> {
             _ => Ok(()),
         },
     }
+}
+
+/// Something is left to be settled: a certificate that waits, or a predecessor that is still valid.
+fn is_open(state: &KindState) -> bool {
+    let waits = |status: &SlotStatus| matches!(status.pending, Pending::Complete(..));
+    state.predecessor.is_some() || state.status.as_ref().is_some_and(waits)
 }
 
 /// No certificate of this kind is on the card, and none is on its way in this procedure.

@@ -2,18 +2,17 @@
 
 use std::collections::VecDeque;
 
-use authority_link::{Answer, CertificationDraft, CertificationRequest, IssueState};
-use jpki::{CertificateKind, Pin};
+use authority_link::Answer;
+use jpki::CertificateKind;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::case::{Case, CaseInput};
 use super::look::{self, Finding};
-use super::{Action, AuthorityCall, CardCommand, CardData, CardReply, Event, Name, Outcome, Pending, SlotStatus};
-use crate::card::signing;
+use super::steps::{Stepping, advance, not_as_asked, read_issued, stepped};
+use super::{Action, AuthorityCall, CardCommand, CardData, CardReply, Event, Name, Outcome, Pending};
 use crate::error::ProcedureError;
-use crate::plan::Step;
-use crate::progress::{IssuedCertificate, Progress, Settlement};
+use crate::progress::{Progress, Settlement};
 
 /// A procedure between two events.
 #[derive(Debug)]
@@ -24,7 +23,7 @@ pub struct Procedure {
 
 /// What the procedure waits for. Each state holds what is valid there and nowhere else.
 #[derive(Debug)]
-enum State {
+pub(super) enum State {
     AskingFaceCode,
     BeginningCard {
         face_code: Option<Zeroizing<String>>,
@@ -46,7 +45,7 @@ enum State {
     Discarding {
         failure: ProcedureError,
     },
-    /// The card refused what it would not refuse had it been as looked at: look again.
+    /// The card refused: perhaps it is not as it was looked at. Look again.
     EndingToLookAgain,
     Ending {
         failure: Option<ProcedureError>,
@@ -56,7 +55,7 @@ enum State {
 
 /// Where a look at one kind stands.
 #[derive(Debug)]
-enum Look {
+pub(super) enum Look {
     Status,
     ReadPending(Name),
     AskPending,
@@ -64,25 +63,7 @@ enum Look {
     Discard,
 }
 
-/// Where a step stands.
-#[derive(Debug)]
-enum Stepping {
-    SettingPin(CertificateKind, Pin),
-    VerifyingPin(CertificateKind),
-    Generating(CertificateKind),
-    ReadingKey(CertificateKind, Name),
-    Proving(CertificateKind, Box<CertificationDraft>),
-    Requesting(CertificateKind),
-    Rejecting(CertificateKind, ProcedureError),
-    Writing(CertificateKind),
-    ReadingBack(CertificateKind),
-    Exercising(CertificateKind, [u8; 32]),
-    Confirming(CertificateKind),
-    Committing(CertificateKind),
-    Superseding(CertificateKind),
-}
-
-type Next = (State, Action);
+pub(super) type Next = (State, Action);
 
 impl Procedure {
     /// A procedure at its beginning, and what to do first.
@@ -134,7 +115,9 @@ fn transition(case: &mut Case, state: State, event: Event) -> Next {
         }
         (State::BeginningCard { .. }, Event::CardFailed(error)) => {
             let failure = match error {
-                _ if case.losses > 0 => ProcedureError::CardGone,
+                card_reader::CardError::Timeout | card_reader::CardError::NoCard if case.losses > 0 => {
+                    ProcedureError::CardGone
+                }
                 card_reader::CardError::Timeout | card_reader::CardError::NoCard => ProcedureError::NoCard,
                 error => ProcedureError::Reader(error),
             };
@@ -231,7 +214,7 @@ fn card_lost(case: &mut Case, state: State) -> Next {
     (State::BeginningCard { face_code }, Action::BeginCard)
 }
 
-fn end_card(failure: Option<ProcedureError>) -> Next {
+pub(super) fn end_card(failure: Option<ProcedureError>) -> Next {
     (State::Ending { failure }, Action::EndCard)
 }
 
@@ -241,7 +224,7 @@ fn finish(case: &mut Case, failure: Option<ProcedureError>) -> Next {
 }
 
 /// The card is not as it was looked at: another terminal has had it, or its answer was lost. Look again, a few times.
-fn look_again(case: &mut Case, step: &'static str, status: apdu::StatusWord) -> Next {
+pub(super) fn look_again(case: &mut Case, step: &'static str, status: apdu::StatusWord) -> Next {
     case.losses += 1;
     if case.losses > Case::MAX_LOSSES {
         return end_card(Some(ProcedureError::CardRefused { step, status }));
@@ -249,7 +232,7 @@ fn look_again(case: &mut Case, step: &'static str, status: apdu::StatusWord) -> 
     (State::EndingToLookAgain, Action::EndCard)
 }
 
-fn unexpected(case: &mut Case, state: &State, event: &Event) -> Next {
+pub(super) fn unexpected(case: &mut Case, state: &State, event: &Event) -> Next {
     let failure = ProcedureError::UnexpectedEvent { expected: state.name(), got: event.name() };
     if state.holds_card() { end_card(Some(failure)) } else { finish(case, Some(failure)) }
 }
@@ -298,6 +281,10 @@ fn looked(case: &mut Case, kind: CertificateKind, at: Look, rest: VecDeque<Certi
             }
         }
         (Look::ReadPending(name), Event::Card(CardReply::Done(CardData::Bytes(certificate)))) => {
+            if Name::from(Sha256::digest(&certificate)) != name {
+                // What is stored is not what the slot says: of no use to anybody.
+                return discard_found(kind, name, rest);
+            }
             case.kind(kind).issued = read_issued(kind, &certificate);
             (State::Looking { kind, at: Look::AskPending, rest }, Action::Authority(AuthorityCall::StateOf(name)))
         }
@@ -336,298 +323,6 @@ fn looked(case: &mut Case, kind: CertificateKind, at: Look, rest: VecDeque<Certi
 
 fn discard_found(kind: CertificateKind, name: Name, rest: VecDeque<CertificateKind>) -> Next {
     (State::Looking { kind, at: Look::Discard, rest }, Action::Card(CardCommand::Discard(kind, name)))
-}
-
-// ---------------------------------------------------------------- steps
-
-/// Begins the first step that is not done, or ends the procedure.
-fn advance(case: &mut Case) -> Next {
-    loop {
-        let Some((kind, step)) = case.next_step() else { return end_card(None) };
-        if let Some(next) = begin_step(case, kind, step) {
-            return next;
-        }
-    }
-}
-
-/// The first action of a step; nothing if the step was done on the spot.
-fn begin_step(case: &mut Case, kind: CertificateKind, step: Step) -> Option<Next> {
-    let nothing_to_supersede = step == Step::Supersede && case.kind(kind).predecessor.is_none();
-    if step != Step::Pin && !nothing_to_supersede {
-        case.told.started(kind, step);
-    }
-    match step {
-        Step::Pin => Some(begin_pin(case, kind)),
-        Step::GenerateKey => {
-            let transaction = case.draw_transaction();
-            case.kind(kind).transaction = Some(transaction);
-            Some(card(Stepping::Generating(kind), CardCommand::Generate(kind, transaction)))
-        }
-        Step::Request => Some(begin_request(case, kind)),
-        Step::Check => begin_check(case, kind),
-        Step::Write => {
-            let state = case.kind(kind);
-            let (Some(spki), Some(certificate), Some(sha256)) = (&state.spki, &state.certificate, state.sha256) else {
-                return Some(out_of_order("write"));
-            };
-            let command = CardCommand::Write(kind, Sha256::digest(spki).into(), sha256, certificate.clone());
-            Some(card(Stepping::Writing(kind), command))
-        }
-        Step::Exercise => {
-            let challenge = case.draw();
-            let data = signing::to_be_signed(case.input.profile.algorithm, &challenge);
-            Some(card(Stepping::Exercising(kind, challenge), CardCommand::Sign(kind, data)))
-        }
-        Step::Confirm => {
-            let state = case.kind(kind);
-            let (Some(transaction), Some(certificate)) = (state.transaction, state.sha256) else {
-                return Some(out_of_order("confirm"));
-            };
-            let call = AuthorityCall::Confirm { kind, transaction, certificate, accept: true };
-            Some((State::Stepping(Stepping::Confirming(kind)), Action::Authority(call)))
-        }
-        Step::Commit => {
-            let Some(name) = case.kind(kind).sha256 else { return Some(out_of_order("commit")) };
-            Some(card(Stepping::Committing(kind), CardCommand::Commit(kind, name)))
-        }
-        Step::Supersede => {
-            let Some(predecessor) = case.kind(kind).predecessor.clone() else {
-                case.kind(kind).done.insert(Step::Supersede);
-                return None;
-            };
-            let call = AuthorityCall::Supersede(kind, predecessor);
-            Some((State::Stepping(Stepping::Superseding(kind)), Action::Authority(call)))
-        }
-    }
-}
-
-fn begin_pin(case: &mut Case, kind: CertificateKind) -> Next {
-    let Some(pin) = case.take_pin(kind) else {
-        // Nobody is asked while the card is held.
-        return (State::EndingForPins, Action::EndCard);
-    };
-    case.told.started(kind, Step::Pin);
-    if case.kind(kind).status.as_ref().is_some_and(|status| status.active.is_some()) {
-        card(Stepping::VerifyingPin(kind), CardCommand::VerifyPin(kind, pin))
-    } else {
-        card(Stepping::SettingPin(kind, pin.clone()), CardCommand::SetPin(kind, pin))
-    }
-}
-
-fn begin_request(case: &mut Case, kind: CertificateKind) -> Next {
-    let state = case.kinds.get(&kind);
-    let (Some(applicant), Some(state)) = (&case.input.applicant, state) else { return out_of_order("request") };
-    let (Some(spki), Some(issuer)) = (&state.spki, case.input.issuers.get(&kind)) else {
-        return out_of_order("request");
-    };
-    let draft = CertificationRequest::draft(
-        kind,
-        &applicant.application,
-        spki,
-        &applicant.request_name,
-        issuer,
-        state.predecessor.as_ref(),
-    );
-    match draft {
-        Ok(draft) => {
-            let data = signing::to_be_signed(case.input.profile.algorithm, draft.to_be_proved());
-            card(Stepping::Proving(kind, Box::new(draft)), CardCommand::Sign(kind, data))
-        }
-        Err(error) => give_up(case, kind, ProcedureError::AuthorityNotTrusted(error)),
-    }
-}
-
-/// Compares the certificate with what was applied for; a difference rejects it at the authority.
-fn begin_check(case: &mut Case, kind: CertificateKind) -> Option<Next> {
-    let state = case.kinds.get(&kind)?;
-    let (Some(transaction), Some(sha256)) = (state.transaction, state.sha256) else {
-        return Some(out_of_order("check"));
-    };
-    match case.check_certificate(kind) {
-        Ok(()) => {
-            case.done(kind, Step::Check);
-            None
-        }
-        Err(failure) => {
-            let call = AuthorityCall::Confirm { kind, transaction, certificate: sha256, accept: false };
-            Some((State::Stepping(Stepping::Rejecting(kind, failure)), Action::Authority(call)))
-        }
-    }
-}
-
-fn stepped(case: &mut Case, stepping: Stepping, event: Event) -> Next {
-    match (stepping, event) {
-        (Stepping::SettingPin(kind, pin), Event::Card(CardReply::Done(_))) => {
-            card(Stepping::VerifyingPin(kind), CardCommand::VerifyPin(kind, pin))
-        }
-        (Stepping::VerifyingPin(kind), Event::Card(CardReply::Done(_))) => done(case, kind, Step::Pin),
-        (Stepping::VerifyingPin(kind), Event::Card(CardReply::Refused(status))) => pin_refused(case, kind, status),
-        (Stepping::Generating(kind), Event::Card(CardReply::Done(CardData::Bytes(name)))) => {
-            match Name::try_from(name.as_slice()) {
-                Ok(name) => card(Stepping::ReadingKey(kind, name), CardCommand::ReadKey(kind)),
-                Err(_) => end_card(Some(ProcedureError::WrongCard)),
-            }
-        }
-        (Stepping::ReadingKey(kind, name), Event::Card(CardReply::Done(CardData::Bytes(spki)))) => {
-            if Name::from(Sha256::digest(&spki)) != name {
-                return end_card(Some(ProcedureError::WrongCard));
-            }
-            case.kind(kind).spki = Some(spki.to_vec());
-            done(case, kind, Step::GenerateKey)
-        }
-        (Stepping::Proving(kind, draft), Event::Card(CardReply::Done(CardData::Bytes(signature)))) => {
-            let Some(transaction) = case.kind(kind).transaction else { return out_of_order("request") };
-            match draft.prove(&signature) {
-                Ok(request) => {
-                    let call = AuthorityCall::Certify(kind, transaction, Box::new(request));
-                    (State::Stepping(Stepping::Requesting(kind)), Action::Authority(call))
-                }
-                Err(error) => give_up(case, kind, ProcedureError::AuthorityNotTrusted(error)),
-            }
-        }
-        (Stepping::Requesting(kind), Event::Authority(Answer::Issued { certificate, .. }, at)) => {
-            let state = case.kind(kind);
-            state.answered_at = Some(at);
-            state.sha256 = Some(Sha256::digest(&certificate).into());
-            state.issued = read_issued(kind, &certificate);
-            state.certificate = Some(Zeroizing::new(certificate.to_vec()));
-            done(case, kind, Step::Request)
-        }
-        (Stepping::Requesting(kind), Event::Authority(answer, _)) => give_up(case, kind, not_as_asked(answer)),
-        (Stepping::Requesting(kind), Event::AuthorityFailed(error)) => give_up(case, kind, *error),
-        // A rejection that the authority did not hear of ends there by itself: unconfirmed certificates are revoked.
-        (Stepping::Rejecting(kind, failure), Event::Authority(..) | Event::AuthorityFailed(_)) => {
-            give_up(case, kind, failure)
-        }
-        (Stepping::Writing(kind), Event::Card(CardReply::Done(_))) => {
-            card(Stepping::ReadingBack(kind), CardCommand::ReadBack(kind))
-        }
-        (Stepping::ReadingBack(kind), Event::Card(CardReply::Done(CardData::Bytes(read)))) => {
-            if case.kind(kind).certificate.as_ref().is_some_and(|written| **written == *read) {
-                done(case, kind, Step::Write)
-            } else {
-                let failure = ProcedureError::CertificateDiffers { field: "read-back" };
-                give_up(case, kind, failure)
-            }
-        }
-        (Stepping::Exercising(kind, challenge), Event::Card(CardReply::Done(CardData::Bytes(signature)))) => {
-            let works = case
-                .kinds
-                .get(&kind)
-                .and_then(|state| state.spki.as_ref())
-                .is_some_and(|spki| signing::verifies(case.input.profile.algorithm, spki, &challenge, &signature));
-            if works {
-                done(case, kind, Step::Exercise)
-            } else {
-                give_up(case, kind, ProcedureError::CertificateDiffers { field: "key" })
-            }
-        }
-        (Stepping::Confirming(kind), Event::Authority(Answer::Confirmed, _)) => done(case, kind, Step::Confirm),
-        (Stepping::Confirming(kind), Event::Authority(answer, _)) => give_up(case, kind, not_as_asked(answer)),
-        // Not known whether it was heard: the next look, here or elsewhere, finds out.
-        (Stepping::Confirming(_), Event::AuthorityFailed(error)) => end_card(Some(*error)),
-        (Stepping::Committing(kind), Event::Card(CardReply::Done(_))) => committed(case, kind),
-        (Stepping::Superseding(kind), Event::Authority(Answer::Revoked, _)) => {
-            if case.kind(kind).taken_up {
-                case.told.settled(kind, Settlement::Superseded);
-            }
-            done(case, kind, Step::Supersede)
-        }
-        (Stepping::Superseding(kind), Event::Authority(..) | Event::AuthorityFailed(_)) => {
-            // The new certificate works; the old one is on the authority's list until a terminal sees the card again.
-            case.report.unsettled.push(kind);
-            case.kind(kind).done.insert(Step::Supersede);
-            advance(case)
-        }
-        (
-            stepping @ (Stepping::Generating(_)
-            | Stepping::ReadingKey(..)
-            | Stepping::Writing(_)
-            | Stepping::ReadingBack(_)
-            | Stepping::Committing(_)),
-            Event::Card(CardReply::Refused(status)),
-        ) => look_again(case, stepping.name(), status),
-        (stepping, Event::Card(CardReply::Refused(status))) => {
-            end_card(Some(ProcedureError::CardRefused { step: stepping.name(), status }))
-        }
-        (_, Event::Card(_)) => end_card(Some(ProcedureError::WrongCard)),
-        (stepping, event) => unexpected(case, &State::Stepping(stepping), &event),
-    }
-}
-
-fn committed(case: &mut Case, kind: CertificateKind) -> Next {
-    let state = case.kind(kind);
-    if state.taken_up {
-        let how = match state.at_authority.as_ref().map(|found| found.state) {
-            Some(IssueState::Valid) => Settlement::Committed,
-            _ => Settlement::ConfirmedAndCommitted,
-        };
-        case.told.settled(kind, how);
-    }
-    if let Some(status) = &mut case.kind(kind).status {
-        status.pending = Pending::Empty;
-    }
-    done(case, kind, Step::Commit)
-}
-
-fn pin_refused(case: &mut Case, kind: CertificateKind, status: apdu::StatusWord) -> Next {
-    match status.tries_left() {
-        Some(0) | None => end_card(Some(ProcedureError::PinBlocked(kind))),
-        // Asked for again, never sent again.
-        Some(tries_left) => {
-            case.ask_all_pins_again();
-            if let Some(SlotStatus { tries_left: known, .. }) = &mut case.kind(kind).status {
-                *known = tries_left;
-            }
-            (State::EndingForPins, Action::EndCard)
-        }
-    }
-}
-
-/// Gives up on a kind before its confirmation: the pending slot is emptied, the card is as before.
-fn give_up(case: &mut Case, kind: CertificateKind, failure: ProcedureError) -> Next {
-    let state = case.kind(kind);
-    let name = match (&state.spki, state.sha256) {
-        (_, Some(sha256)) if state.done.contains(&Step::Write) => Some(sha256),
-        (Some(spki), _) => Some(Sha256::digest(spki).into()),
-        (None, sha256) => sha256,
-    };
-    match name {
-        Some(name) => (State::Discarding { failure }, Action::Card(CardCommand::Discard(kind, name))),
-        None => end_card(Some(failure)),
-    }
-}
-
-fn done(case: &mut Case, kind: CertificateKind, step: Step) -> Next {
-    case.done(kind, step);
-    advance(case)
-}
-
-fn card(stepping: Stepping, command: CardCommand) -> Next {
-    (State::Stepping(stepping), Action::Card(command))
-}
-
-/// A plan asks for a step whose input no earlier step has made.
-fn out_of_order(step: &'static str) -> Next {
-    end_card(Some(ProcedureError::UnexpectedEvent { expected: "an earlier step", got: step }))
-}
-
-fn not_as_asked(answer: Answer) -> ProcedureError {
-    match answer {
-        Answer::Refused { failure, .. } => crate::line::refused(failure),
-        _ => ProcedureError::AuthorityRefused { failure: "unexpectedAnswer".into() },
-    }
-}
-
-fn read_issued(kind: CertificateKind, certificate: &[u8]) -> Option<IssuedCertificate> {
-    let view = jpki::CertificateView::parse(certificate).ok()?;
-    Some(IssuedCertificate {
-        kind,
-        serial: hex::encode(&view.serial),
-        not_before: view.not_before,
-        not_after: view.not_after,
-        sha256: hex::encode(Sha256::digest(certificate)),
-    })
 }
 
 // ---------------------------------------------------------------- names
@@ -672,26 +367,6 @@ impl State {
             Self::Stepping(stepping) => stepping.name(),
             Self::Discarding { .. } => "discarding",
             Self::Finished => "nothing",
-        }
-    }
-}
-
-impl Stepping {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::SettingPin(..) => "set-pin",
-            Self::VerifyingPin(_) => "verify-pin",
-            Self::Generating(_) => "generate-key",
-            Self::ReadingKey(..) => "read-key",
-            Self::Proving(..) => "prove",
-            Self::Requesting(_) => "request",
-            Self::Rejecting(..) => "reject",
-            Self::Writing(_) => "write",
-            Self::ReadingBack(_) => "read-back",
-            Self::Exercising(..) => "exercise",
-            Self::Confirming(_) => "confirm",
-            Self::Committing(_) => "commit",
-            Self::Superseding(_) => "supersede",
         }
     }
 }

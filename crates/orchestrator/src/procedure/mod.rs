@@ -10,6 +10,7 @@
 mod case;
 mod look;
 mod machine;
+mod steps;
 
 use card_reader::CardError;
 use jiff::Timestamp;
@@ -145,23 +146,38 @@ impl CardCommand {
         }
     }
 
-    /// What the command changes on the card, for the log: nothing if it only looks.
+    /// Does the command change the card, or look at its holder? Then the log has an intent and an outcome for it.
     #[must_use]
-    pub fn effect(&self) -> Option<CertificateKind> {
+    pub fn is_accounted(&self) -> bool {
         match self {
-            Self::SetPin(kind, _)
+            // Spends a try of 照合番号B if it is wrong, and shows four personal items.
+            Self::ReadHolder(_)
+            | Self::SetPin(..)
+            | Self::VerifyPin(..)
+            | Self::Generate(..)
+            | Self::Write(..)
+            | Self::ReadBack(_)
+            | Self::Commit(..)
+            | Self::Discard(..) => true,
+            Self::ReadSerial | Self::OpenChannel | Self::Status(_) | Self::ReadKey(_) | Self::Sign(..) => false,
+        }
+    }
+
+    /// The kind of certificate that the command is about, if it is about one.
+    #[must_use]
+    pub fn kind(&self) -> Option<CertificateKind> {
+        match self {
+            Self::ReadSerial | Self::ReadHolder(_) | Self::OpenChannel => None,
+            Self::Status(kind)
+            | Self::SetPin(kind, _)
             | Self::VerifyPin(kind, _)
             | Self::Generate(kind, _)
+            | Self::ReadKey(kind)
+            | Self::Sign(kind, _)
             | Self::Write(kind, ..)
+            | Self::ReadBack(kind)
             | Self::Commit(kind, _)
             | Self::Discard(kind, _) => Some(*kind),
-            Self::ReadSerial
-            | Self::ReadHolder(_)
-            | Self::OpenChannel
-            | Self::Status(_)
-            | Self::ReadKey(_)
-            | Self::Sign(..)
-            | Self::ReadBack(_) => None,
         }
     }
 }
