@@ -19,7 +19,8 @@ fn main() -> ExitCode {
     let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     let line: Vec<OsString> = std::env::args_os().collect();
     if line.get(1).is_some_and(|command| command == authority::COMMAND) {
-        return ::authority::cli::run(line.into_iter().skip(1), &authority::Keys);
+        let line = std::iter::once("madoguchi-sim authority".into()).chain(line.into_iter().skip(2));
+        return ::authority::cli::run(line, &authority::Keys);
     }
     let arguments = Arguments::<Own>::read(PROGRAM, line.iter().cloned()).ok();
     if let Some(arguments) = &arguments

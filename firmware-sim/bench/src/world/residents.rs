@@ -1,8 +1,12 @@
 //! Who comes to the counter.
 
-use jiff::ToSpan;
+use std::cmp::Reverse;
+
 use jiff::civil::Date;
-use jpki::{Application, ApplicationChoices, CertificateKind, Resident, SubstitutionTable, eligible, validity};
+use jpki::{
+    Application, ApplicationChoices, CertificateKind, CertificateText, Choices, Resident, SubstitutionTable, age,
+    eligible, validity,
+};
 use resident_register::{Column, CsvRegister, ResidentRegister};
 use sim_card::Card;
 use sim_card::nvm::FileNvm;
@@ -10,67 +14,75 @@ use zeroize::Zeroizing;
 
 use super::{World, WorldError, parts};
 
-/// How many residents are looked at before one is taken who has nothing special.
-const LOOKED_AT: usize = 64;
 /// An applicant of the demonstration is of age.
-const ADULT: i32 = 18;
+const ADULT: i16 = 18;
 
-/// The numbers of all residents, in the order of the register.
-pub(super) fn numbers(world: &World) -> Result<Vec<Zeroizing<String>>, WorldError> {
+/// What the register says of somebody, as far as it tells who comes first.
+struct Entry {
+    number: Zeroizing<String>,
+    /// How much is special about this person's names.
+    special: u8,
+}
+
+/// The residents in the order of the register.
+fn entries(world: &World) -> Result<Vec<Entry>, WorldError> {
     let path = world.folder().register();
     let unreadable = |error: csv::Error| WorldError::Io { path: path.clone(), source: error.into() };
     let mut reader = csv::Reader::from_path(&path).map_err(unreadable)?;
     let headers = reader.headers().map_err(unreadable)?;
-    let column = headers.iter().position(|name| {
-        name.trim() == Column::Number.name() || name.trim().eq_ignore_ascii_case(Column::Number.english_name())
-    });
-    // A register without the column was refused when the world was made.
-    let Some(column) = column else { return Ok(Vec::new()) };
-    let records = reader.records().map(|record| {
+    let position = |column: Column| {
+        let is_named = |name: &str| name == column.name() || name.eq_ignore_ascii_case(column.english_name());
+        headers.iter().position(|name| is_named(name.trim()))
+    };
+    let [number, name, former, alias] =
+        [Column::Number, Column::Name, Column::FormerFamilyName, Column::Alias].map(position);
+    let entries = reader.records().map(|record| {
         let record = record.map_err(unreadable)?;
-        Ok(Zeroizing::new(record.get(column).unwrap_or_default().to_owned()))
+        let field = |position: Option<usize>| position.and_then(|position| record.get(position)).unwrap_or_default();
+        let has_two_names = !field(former).is_empty() || !field(alias).is_empty();
+        let special = u8::from(has_two_names) + u8::from(needs_substitutes(field(name)));
+        Ok(Entry { number: Zeroizing::new(field(number).to_owned()), special })
     });
-    records.collect()
+    entries.collect()
+}
+
+/// Has a name characters in whose place a certificate has 代替文字?
+fn needs_substitutes(name: &str) -> bool {
+    let text = CertificateText::with_choices(name, SubstitutionTable::builtin(), &Choices::none());
+    text.is_ok_and(|text| text.substituted.contains('1'))
+}
+
+/// The numbers of all residents.
+pub(super) fn numbers(world: &World) -> Result<Vec<Zeroizing<String>>, WorldError> {
+    Ok(entries(world)?.into_iter().map(|entry| entry.number).collect())
 }
 
 /// See [`World::applicant`].
 pub(super) fn applicant(world: &World) -> Result<Resident, WorldError> {
-    let mut numbers = numbers(world)?;
-    numbers.sort_by_cached_key(|number| parts::draw(world.seed(), &format!("applicant {}", **number), 0));
+    let mut entries = entries(world)?;
+    entries.sort_by_cached_key(|entry| {
+        let drawn = parts::draw(world.seed(), &format!("applicant {}", *entry.number), 0);
+        (Reverse(entry.special), drawn)
+    });
     let mut register = CsvRegister::open(world.folder().register())?;
     let today = validity::japanese_day(jiff::Timestamp::now());
-    let mut best: Option<(u8, Resident)> = None;
-    for (looked_at, number) in numbers.iter().enumerate() {
-        if best.as_ref().is_some_and(|(score, _)| *score == BEST || looked_at >= LOOKED_AT) {
-            break;
-        }
-        if has_certificates(world, number)? {
-            continue;
-        }
-        let Some(resident) = register.find(number)? else { continue };
-        if let Some(score) = score(&resident, today)
-            && best.as_ref().is_none_or(|(highest, _)| score > *highest)
+    for Entry { number, .. } in entries {
+        if !has_certificates(world, &number)?
+            && let Some(resident) = register.find(&number)?
+            && can_apply(&resident, today)
         {
-            best = Some((score, resident));
+            return Ok(resident);
         }
     }
-    best.map(|(_, resident)| resident).ok_or(WorldError::NoApplicant)
+    Err(WorldError::NoApplicant)
 }
 
-/// A resident with a 旧氏 or a 通称, and with 代替文字.
-const BEST: u8 = 2;
-
-/// How much is special about a resident's name; none if this person can't apply for both certificates.
-fn score(resident: &Resident, today: Date) -> Option<u8> {
-    if today < resident.birth.saturating_add(ADULT.years()) {
-        return None;
-    }
-    CertificateKind::BOTH.iter().try_for_each(|kind| eligible(resident, *kind, today)).ok()?;
-    let table = SubstitutionTable::builtin();
-    let application = Application::from_resident(resident, today, table, &ApplicationChoices::default()).ok()?;
-    let has_two_names = resident.former_family_name.is_some() || resident.alias.is_some();
-    let is_substituted = application.name.substituted.contains('1');
-    Some(u8::from(has_two_names) + u8::from(is_substituted))
+/// An adult who can apply for both certificates with what the register says.
+fn can_apply(resident: &Resident, today: Date) -> bool {
+    age(resident.birth, today) >= ADULT
+        && CertificateKind::BOTH.iter().all(|kind| eligible(resident, *kind, today).is_ok())
+        && Application::from_resident(resident, today, SubstitutionTable::builtin(), &ApplicationChoices::default())
+            .is_ok()
 }
 
 /// Was anything issued to this resident's card, or begun?
