@@ -184,6 +184,28 @@ fn enrolment_takes_one_palm_only() {
     assert!(matches!(refused, Err(EnrolError::Unusable(RetryReason::TooDark))), "{refused:?}");
 }
 
+/// The example of the protocol's specification, §6.
+#[test]
+fn the_codec_keeps_to_its_specification() {
+    let pixels = [130, 131, 131, 129, 130, 130, 200, 0, 130, 129, 128, 128];
+    let stream = [0x1C, 0x85, 0x50, 0x01, 0xF3, 0x3A, 0x8C, 0x00, 0x0E, 0x37, 0xBF];
+    assert_eq!(encode_med_rice(&pixels, 4)[..], stream);
+    assert_eq!(decode_med_rice(&stream, 4, 3).expect("a whole stream")[..], pixels);
+}
+
+/// The example of the protocol's specification, §4.1.
+#[test]
+fn the_firmware_gives_out_channels_as_specified() {
+    let mut request = vec![0xFF, 0xFF, 0xFF, 0xFF, 0x81, 0, 0, 0, 0, 8, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8];
+    request.resize(64, 0);
+    let mut answer = vec![0xFF, 0xFF, 0xFF, 0xFF, 0x81, 0, 0, 0, 0, 14, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 1, 1, 1];
+    answer.resize(64, 0);
+    let mut firmware = firmware();
+    firmware.receive(&request, Duration::ZERO);
+    assert_eq!(firmware.send(Duration::ZERO).as_deref(), Some(&answer));
+    assert_eq!(firmware.send(Duration::ZERO), None);
+}
+
 /// A device that answers with whatever reports it was given, over and over, until time is up.
 struct Babbler {
     clock: Arc<VirtualClock>,
