@@ -1,9 +1,11 @@
 //! The invariants of card and authority, each as a named check.
 
+use audit_log::LogKey;
 use authority::store::{IssueKey, State};
+use hsm::KeyName;
 use jpki::CertificateKind;
 
-use crate::stage::Stage;
+use crate::stage::{Stage, soon};
 
 /// What is broken, by its name.
 pub type Broken = String;
@@ -48,7 +50,8 @@ impl Stage {
                 let successor = known.iter().any(|other| {
                     other.predecessor == Some(issue.serial)
                         && other.state == State::Valid
-                        && (slots.active == Some(other.sha256) || slots.pending == Some(other.sha256))
+                        && (slots.active == Some(other.sha256)
+                            || (slots.pending == Some(other.sha256) && slots.pending_key))
                 });
                 if !on_card && !successor {
                     return Err(format!("I1 no orphan: {kind:?}: {} is valid, and its key is gone", issue.serial));
@@ -90,9 +93,17 @@ impl Stage {
         let folder = crate::stage::folder(&self.disk(place));
         let entries = orchestrator::logbook::entries(&*folder).map_err(|e| format!("I6 accounted: {e}"))?;
         match audit_log::open_intents(&entries) {
-            Ok(open) if open.is_empty() => Ok(()),
-            Ok(open) => Err(format!("I6 accounted: {} intents are open", open.len())),
-            Err(fault) => Err(format!("I6 accounted: {fault}")),
+            Ok(open) if open.is_empty() => {}
+            Ok(open) => return Err(format!("I6 accounted: {} intents are open: {open:?}", open.len())),
+            Err(fault) => return Err(format!("I6 accounted: {fault}")),
+        }
+        let name = KeyName::new(KeyName::LOG_SIGNING);
+        let spki = self.hsm(place).public_key(&name, soon(&self.clock)).map_err(|e| e.to_string())?;
+        let key = LogKey::new(self.name(place), &spki).map_err(|e| e.to_string())?;
+        match orchestrator::logbook::verify(&*folder, &key, None) {
+            Ok(verdict) if verdict.verified => Ok(()),
+            Ok(verdict) => Err(format!("I6 accounted: {:?}", verdict.fault)),
+            Err(error) => Err(format!("I6 accounted: {error}")),
         }
     }
 

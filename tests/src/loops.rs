@@ -94,6 +94,8 @@ fn interleaved(plan: Plan) -> Plan {
 pub struct Findings {
     /// How many cases were played.
     pub cases: usize,
+    /// In how many of them the fault struck.
+    pub struck: usize,
     /// What was broken, with the case in which it was.
     pub broken: Vec<String>,
 }
@@ -109,6 +111,7 @@ impl Findings {
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.cases += other.cases;
+        self.struck += other.struck;
         self.broken.extend(other.broken);
         self
     }
@@ -116,8 +119,28 @@ impl Findings {
 
 /// How the job looks when it has been interrupted, and when it has been taken up.
 fn settle(findings: &mut Findings, case: &str, variant: Variant, stage: &mut Stage, place: usize, start: Start) {
+    settle_after(false, findings, case, variant, stage, place, start);
+}
+
+/// The same; `cut_off` if the terminal could not write any more.
+fn settle_after(
+    cut_off: bool,
+    findings: &mut Findings,
+    case: &str,
+    variant: Variant,
+    stage: &mut Stage,
+    place: usize,
+    start: Start,
+) {
     let worked: &[CertificateKind] = if start == Start::Issued { &BOTH } else { &[] };
     findings.note(case, stage.check_agreement(worked));
+    // Before anybody cleans up: the run itself has closed its accounts and erased its records, unless it was cut off there.
+    if !cut_off {
+        for place in 0..stage.places() {
+            findings.note(case, stage.check_accounted(place));
+        }
+        findings.note(case, stage.check_nothing_left());
+    }
     stage.carry_card(place);
     // One visit settles what was open, one issues what is still missing.
     for _ in 0..2 {
@@ -186,6 +209,7 @@ fn for_every_place(mut play: impl FnMut(u64, &mut Findings) -> bool) -> Findings
         if !play(n, &mut findings) {
             break;
         }
+        findings.struck += 1;
     }
     findings
 }
@@ -350,7 +374,7 @@ pub fn terminal_stops_at_writes(variant: Variant, start: Start) -> Findings {
         stage.disk(0).cut_at_write(n);
         let _ = stage.run(0, variant.plan(start));
         let struck = stage.disk(0).mend();
-        settle(findings, &format!("{start:?}, write {n}"), variant, &mut stage, 0, start);
+        settle_after(true, findings, &format!("{start:?}, write {n}"), variant, &mut stage, 0, start);
         struck
     })
 }

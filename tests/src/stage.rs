@@ -33,6 +33,8 @@ use crate::line::PostOffice;
 const SEED: u64 = 1;
 /// The operator's 照合ID.
 pub const OPERATOR: &str = "0417";
+/// 照合ID of the アクセス管理責任者.
+pub const MANAGER: &str = "0001";
 /// How many terminals stand on the stage.
 const TERMINALS: u64 = 2;
 /// When the play begins.
@@ -139,8 +141,7 @@ impl Stage {
         let mut stage =
             Self { clock, authority, post, resident, persona, watch, places, profile: profile.clone(), runs: 0 };
         for number in 0..stage.places.len() {
-            let order = EnrolOrder { user_id: OPERATOR.into(), operator_id: "counter".into(), role: Role::Operator };
-            stage.start(number).and_then(|mut terminal| terminal.enrol_operator(order)).expect("enrolled");
+            stage.start(number).and_then(|mut terminal| enrol(&mut terminal)).expect("enrolled");
         }
         if start == Start::Issued {
             stage.run(0, Plan::issue(&CertificateKind::BOTH)).expect("issued");
@@ -247,6 +248,12 @@ impl Stage {
         self.places.len()
     }
 
+    /// The name of the terminal at a place.
+    #[must_use]
+    pub fn name(&self, place: usize) -> &str {
+        &self.places[place].name
+    }
+
     /// Lets time pass.
     pub fn wait(&self, duration: Duration) {
         self.clock.advance(duration);
@@ -259,7 +266,17 @@ impl Stage {
     }
 }
 
-fn soon(clock: &VirtualClock) -> Deadline {
+/// Registers an アクセス管理責任者, who registers the operator.
+fn enrol(terminal: &mut Terminal) -> Result<(), ProcedureError> {
+    let order = |user_id: &str, role| EnrolOrder { user_id: user_id.into(), operator_id: "counter".into(), role };
+    terminal.enrol_operator(order(MANAGER, Role::AccessManager))?;
+    terminal.log_on(MANAGER)?;
+    terminal.enrol_operator(order(OPERATOR, Role::Operator))?;
+    terminal.log_off()
+}
+
+/// A deadline that no HSM misses.
+pub(crate) fn soon(clock: &VirtualClock) -> Deadline {
     madoguchi_time::Clock::deadline_in(clock, Duration::from_secs(10))
 }
 
