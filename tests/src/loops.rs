@@ -14,7 +14,7 @@ use sim_card::{Fault, Mistake, SimReaderControl, When};
 
 use crate::checks::Broken;
 use crate::line::Mishap;
-use crate::stage::{Interlude, OPERATOR, Stage, Start};
+use crate::stage::{Interlude, OPERATOR, Stage, Start, Watch};
 use crate::stale;
 
 const BOTH: [CertificateKind; 2] = CertificateKind::BOTH;
@@ -162,7 +162,7 @@ fn check_at_every_step(stage: &Arc<Mutex<Stage>>, start: Start) -> Arc<Mutex<Fin
     let findings: Arc<Mutex<Findings>> = Arc::default();
     let worked: &[CertificateKind] = if start == Start::Issued { &BOTH } else { &[] };
     let (seen, noted) = (Arc::downgrade(stage), findings.clone());
-    let watch: Arc<Mutex<dyn FnMut(&Progress) + Send>> = Arc::new(Mutex::new(move |progress: &Progress| {
+    let watch: Watch = Arc::new(Mutex::new(move |progress: &Progress| {
         // A stage that is busy with the other terminal is looked at from there.
         if let Some(stage) = seen.upgrade()
             && let Ok(stage) = stage.try_lock()

@@ -49,6 +49,9 @@ pub enum Start {
     Issued,
 }
 
+/// Somebody who looks on.
+pub type Watch = Arc<Mutex<dyn FnMut(&Progress) + Send>>;
+
 /// One municipality, one authority, one card, two terminals.
 pub struct Stage {
     /// The clock of everything.
@@ -62,7 +65,7 @@ pub struct Stage {
     /// What the people at the counter do.
     pub persona: Persona,
     /// Called with every piece of progress, at the moment when it is told.
-    pub watch: Arc<Mutex<dyn FnMut(&Progress) + Send>>,
+    pub watch: Watch,
     places: Vec<Place>,
     profile: IssuingProfile,
     runs: u64,
