@@ -33,7 +33,7 @@ pub use failure::{Failure, Part, Status};
 pub use language::Language;
 pub use messages::{Messages, Value};
 pub use people::TerminalPeople;
-pub use program::run;
+pub use program::{forbid_core_files, run};
 pub use report::{Document, Report};
 pub use screen::{Entry, Mark, Screen, seconds};
 pub use summary::{

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
+use rustix::process::{Resource, Rlimit, setrlimit};
+
 use crate::arguments::Arguments;
 use crate::commands::execute;
 use crate::composition::Composition;
@@ -11,6 +13,12 @@ use crate::context::Context;
 use crate::diagnostics;
 use crate::failure::{Failure, Status};
 use crate::screen::Screen;
+
+/// Lets no core file of this process be written: it would hold what the process's memory holds. A program does this first.
+pub fn forbid_core_files() {
+    // A system that refuses is no worse than without.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+}
 
 /// Runs a program: reads its command line, does what it says over the ports of `composition`, tells what came of it.
 ///

@@ -9,6 +9,7 @@ use biometric::PalmVerifier;
 use card_reader::CardReader;
 use cli::{Composition, Context, Failure, NoOwnCommands, Part, Report, Site};
 use hsm::Hsm;
+use zeroizing_alloc::ZeroAlloc;
 
 /// Adapters of real devices. None is built in yet, so whatever needs a device is answered with [`Failure::NoAdapter`];
 /// what works on the state folder alone works.
@@ -42,6 +43,11 @@ impl Composition for Production {
     }
 }
 
+/// Memory is wiped when it is freed: what was personal in it does not stay for whoever gets it next.
+#[global_allocator]
+static WIPED: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
+
 fn main() -> ExitCode {
+    cli::forbid_core_files();
     cli::run(std::env::args_os(), &Production)
 }

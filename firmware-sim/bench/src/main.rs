@@ -7,7 +7,6 @@ use cli::{Arguments, Command};
 use madoguchi_sim::commands::Own;
 use madoguchi_sim::composition::{PROGRAM, Simulated};
 use madoguchi_sim::{authority, terminal};
-use rustix::process::{Resource, Rlimit};
 use zeroizing_alloc::ZeroAlloc;
 
 /// Memory is wiped when it is freed: what was personal in it does not stay for whoever gets it next.
@@ -15,8 +14,7 @@ use zeroizing_alloc::ZeroAlloc;
 static WIPED: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
 
 fn main() -> ExitCode {
-    // Nothing of this process is to land in a core file. A system that refuses is no worse than without.
-    let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    cli::forbid_core_files();
     let line: Vec<OsString> = std::env::args_os().collect();
     if line.get(1).is_some_and(|command| command == authority::COMMAND) {
         let line = std::iter::once("madoguchi-sim authority".into()).chain(line.into_iter().skip(2));

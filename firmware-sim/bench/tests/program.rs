@@ -34,8 +34,9 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn document(output: &Output) -> Json {
-    serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {} {}", text(&output.stdout), text(&output.stderr)))
+    let document = serde_json::from_slice(&output.stdout);
+    assert!(document.is_ok(), "{}{}", text(&output.stdout), text(&output.stderr));
+    document.unwrap()
 }
 
 /// What the process said that ended with this status.

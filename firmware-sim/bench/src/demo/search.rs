@@ -66,22 +66,33 @@ impl Search {
             let (canary, root) = (Canary::new(seed), world.folder().root());
             let planted = canary.plant(root, &[world.folder().temp(), std::env::temp_dir()])?;
             let needles = canary.needles()?;
-            planted.demand(&self.search_files(world, &needles, &needles)?)?;
+            let mut seen = in_world(world, &needles)?;
+            seen.extend(self.in_shared(&needles)?);
+            planted.demand(&seen)?;
             drop(planted);
-            let issued: Vec<Sought> = certificates.iter().flat_map(issued).collect();
-            Ok(named(self.search_files(world, &self.needles, &Needles::new(&issued)?)?))
+            let issued = Needles::new(&certificates.iter().flat_map(issued).collect::<Vec<_>>())?;
+            let mut found = in_world(world, &self.needles)?;
+            found.extend(in_world(world, &issued)?);
+            found.extend(self.in_shared(&issued)?);
+            Ok(named(found))
         })()
         .map_err(failed)
     }
 
-    fn search_files(&self, world: &World, own: &Needles, shared: &Needles) -> Result<Vec<Found>, SearchError> {
-        let others = world.folder().not_the_terminals();
-        let is_anothers = |path: &Path| others.iter().any(|other| path.starts_with(other));
+    fn in_shared(&self, needles: &Needles) -> Result<Vec<Found>, SearchError> {
         let mut found = Vec::new();
-        residue::search_folder(own, world.folder().root(), &is_anothers, &mut found)?;
-        residue::temp_folders(shared, self.began, &WorldFolder::is_at, &mut found)?;
+        residue::temp_folders(needles, self.began, &WorldFolder::is_at, &mut found)?;
         Ok(found)
     }
+}
+
+/// Searches a world's folder, but for what is not the terminal's.
+fn in_world(world: &World, needles: &Needles) -> Result<Vec<Found>, SearchError> {
+    let others = world.folder().not_the_terminals();
+    let is_anothers = |path: &Path| others.iter().any(|other| path.starts_with(other));
+    let mut found = Vec::new();
+    residue::search_folder(needles, world.folder().root(), &is_anothers, &mut found)?;
+    Ok(found)
 }
 
 /// Texts that must be nowhere. The labels are the names of items in the message catalogue.
