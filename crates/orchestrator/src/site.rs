@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use authority_link::Authority;
 use jpki::{CertificateKind, CertificateProfile, IssuingProfile, Municipality, PinRules};
 use serde::{Deserialize, Serialize};
 
@@ -144,12 +145,17 @@ impl Trust {
     /// Reads the certificates of `trust/`.
     ///
     /// # Errors
-    /// [`StateError::Damaged`] naming the one that is missing.
+    /// [`StateError::Damaged`] naming the one that is missing or can't be read.
     pub fn load(state: &dyn StateFolder) -> Result<Self, StateError> {
         let certificate = |name: &str| {
             let file = format!("trust/{name}.der");
-            let content = state.read(&file)?;
-            content.map(|bytes| bytes.to_vec()).ok_or(StateError::Damaged { file, problem: "it is missing".into() })
+            let damaged = |file, problem: &str| StateError::Damaged { file, problem: problem.into() };
+            let Some(der) = state.read(&file)? else { return Err(damaged(file, "it is missing")) };
+            // Found here, not in the middle of a procedure.
+            match Authority::pinned(&der) {
+                Ok(_) => Ok(der.to_vec()),
+                Err(_) => Err(damaged(file, "it is no certificate")),
+            }
         };
         Ok(Self {
             terminal_signing: certificate("terminal-signing")?,

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use apdu::StatusWord;
 use authority_link::Answer;
 use jpki::CertificateKind;
 use sha2::{Digest, Sha256};
@@ -186,11 +187,17 @@ fn holder_read(case: &mut Case, reply: CardReply) -> Next {
         },
         CardReply::Refused(status) => match status.tries_left() {
             Some(tries_left) => ProcedureError::WrongFaceCode { tries_left },
+            None if is_blocked(status) => ProcedureError::WrongFaceCode { tries_left: 0 },
             None => ProcedureError::CardRefused { step: "read-holder", status },
         },
         CardReply::Done(_) | CardReply::Nonsense => ProcedureError::WrongCard,
     };
     end_card(Some(failure))
+}
+
+/// ISO/IEC 7816-4 says `6983` when no tries are left; real cards were seen to say `6984`.
+fn is_blocked(status: StatusWord) -> bool {
+    matches!(status, StatusWord::AUTHENTICATION_METHOD_BLOCKED | StatusWord::REFERENCE_DATA_NOT_USABLE)
 }
 
 /// The card was taken away or reset. Whatever the terminal believed of it counts no more.
@@ -224,7 +231,7 @@ fn finish(case: &mut Case, failure: Option<ProcedureError>) -> Next {
 }
 
 /// The card is not as it was looked at: another terminal has had it, or its answer was lost. Look again, a few times.
-pub(super) fn look_again(case: &mut Case, step: &'static str, status: apdu::StatusWord) -> Next {
+pub(super) fn look_again(case: &mut Case, step: &'static str, status: StatusWord) -> Next {
     case.losses += 1;
     if case.losses > Case::MAX_LOSSES {
         return end_card(Some(ProcedureError::CardRefused { step, status }));
