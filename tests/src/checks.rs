@@ -13,6 +13,15 @@ pub type Broken = String;
 /// More than any test uses.
 const SERIALS: u64 = 64;
 
+/// What card and authority hold: the same before and after whatever must change nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holdings {
+    /// The card's slots; none if no card is there.
+    pub slots: [Option<sim_card::Slots>; 2],
+    /// Serial numbers of the valid certificates.
+    pub valid: [Vec<u64>; 2],
+}
+
 /// One certificate as the authority knows it.
 struct Known {
     sha256: [u8; 32],
@@ -141,6 +150,16 @@ impl Stage {
             return Err("I8 secret: a message".into());
         }
         Ok(())
+    }
+
+    /// What card and authority hold, in the order of [`CertificateKind::BOTH`].
+    #[must_use]
+    pub fn holdings(&self) -> Holdings {
+        let valid = |kind| {
+            let valid = self.known(kind).into_iter().filter(|issue| issue.state == State::Valid);
+            valid.map(|issue| issue.serial).collect()
+        };
+        Holdings { slots: CertificateKind::BOTH.map(|kind| self.slots(kind)), valid: CertificateKind::BOTH.map(valid) }
     }
 
     /// How many certificates of a kind the authority has issued.

@@ -2,9 +2,9 @@
 //! in one process and on one virtual clock. Real messages, real cryptography, a real store; keys come from a pool.
 //!
 //! * [`Stage`]: the world and its terminals.
-//! * [`line`], [`folder`]: the ports at which faults strike.
+//! * [`line`], [`folder`], [`palm`], [`people`], [`terminal_hsm`]: the ports at which faults strike.
 //! * [`loops`]: the fault loops.
-//! * [`checks`]: the invariants I1–I8, each by its name.
+//! * [`checks`]: the invariants I1–I8, each by its name. [`refusal`]: what holds of every refusal.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "the stage of tests: what fails here fails the test")]
 
@@ -12,7 +12,11 @@ pub mod checks;
 pub mod folder;
 pub mod line;
 pub mod loops;
+pub mod palm;
+pub mod people;
+pub mod refusal;
 pub mod stage;
 mod stale;
+pub mod terminal_hsm;
 
 pub use stage::{Stage, Start};

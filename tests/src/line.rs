@@ -6,6 +6,7 @@ use std::time::Duration;
 use authority::Authority;
 use authority::store::TerminalId;
 use authority_link::{AuthorityLine, LineError};
+use jiff::SignedDuration;
 use madoguchi_time::{Clock, Deadline, VirtualClock};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -47,7 +48,12 @@ struct Inner {
     doomed: Option<(Vec<u8>, Mishap)>,
     delayed: Vec<(Vec<u8>, Option<TerminalId>)>,
     heard: Vec<Vec<u8>>,
+    forger: Option<Forger>,
+    authority_ahead: SignedDuration,
 }
+
+/// Somebody who sees a request and its answer, and gives the answer that arrives.
+type Forger = Box<dyn FnMut(&[u8], Vec<u8>) -> Vec<u8> + Send>;
 
 /// One terminal's end of the line.
 pub struct Line {
@@ -97,13 +103,34 @@ impl PostOffice {
         self.lock().heard.clone()
     }
 
+    /// From now on `forger` sees every request with its answer, and what it gives arrives in the answer's place.
+    pub fn forge(&self, forger: impl FnMut(&[u8], Vec<u8>) -> Vec<u8> + Send + 'static) {
+        self.lock().forger = Some(Box::new(forger));
+    }
+
+    /// From now on answers arrive as the authority gave them.
+    pub fn be_honest(&self) {
+        self.lock().forger = None;
+    }
+
+    /// The authority's clock is ahead of the terminals' by so much.
+    pub fn put_authority_ahead(&self, ahead: SignedDuration) {
+        self.lock().authority_ahead = ahead;
+    }
+
     fn hear(&self, request: &[u8], terminal: Option<&TerminalId>) -> Vec<u8> {
         let mut inner = self.lock();
         inner.heard.push(request.to_vec());
         let number = inner.heard.len() as u64;
+        let now = self.clock.wall() + inner.authority_ahead;
+        let mut forger = inner.forger.take();
         drop(inner);
         let mut random = ChaCha20Rng::seed_from_u64(number);
-        self.authority.handle(request, terminal, self.clock.wall(), &mut random)
+        let answer = self.authority.handle(request, terminal, now, &mut random);
+        let Some(forge) = &mut forger else { return answer };
+        let answer = forge(request, answer);
+        self.lock().forger = forger;
+        answer
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -1,15 +1,11 @@
 //! The stage: a world in memory.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use authority::{Authority, Config, in_memory};
-use biometric::{
-    CaptureEvent, EnrolError, EnrolledTemplates, PalmVerifier, SensorError, SensorIdentity, TemplateFormat,
-    Verification,
-};
 use card_reader::{CardConnection, CardError, CardReader};
-use hsm::{Hsm, HsmError, HsmIdentity, KeyName, SessionDerivation, SessionKeys, SignatureAlgorithm};
+use hsm::Hsm;
 use jiff::Timestamp;
 use jiff::civil::date;
 use jpki::{CertificateKind, IssuingProfile, Resident, Sex};
@@ -22,12 +18,14 @@ use orchestrator::{
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use resident_register::{RegisterError, ResidentRegister};
-use sim_card::{Card, CardProfile, KeyAlgorithm, PooledKeys, PrivateKey, SimReader, SimReaderControl};
+use sim_card::{Card, CardProfile, KeyAlgorithm, Personalisation, PooledKeys, PrivateKey, SimReader, SimReaderControl};
 use sim_hsm::{Provision, SoftwareHsm};
-use zeroize::Zeroizing;
 
 use crate::folder::Disk;
 use crate::line::PostOffice;
+use crate::palm::Palms;
+use crate::people::Conversation;
+use crate::terminal_hsm::TerminalHsm;
 
 /// The seed of every stage: what differs between runs is the fault, and nothing else.
 const SEED: u64 = 1;
@@ -64,17 +62,23 @@ pub struct Stage {
     pub resident: Resident,
     /// What the people at the counter do.
     pub persona: Persona,
+    /// What is said to them.
+    pub conversation: Conversation,
+    /// What the palm readers answer.
+    pub palms: Palms,
     /// Called with every piece of progress, at the moment when it is told.
     pub watch: Watch,
     places: Vec<Place>,
     profile: IssuingProfile,
+    masters: Arc<SoftwareHsm>,
+    keys: PooledKeys,
     runs: u64,
 }
 
 /// Where one terminal stands.
 struct Place {
     name: String,
-    hsm: Arc<dyn Hsm>,
+    hsm: Arc<TerminalHsm>,
     disk: Disk,
     trust: Trust,
     control: SimReaderControl,
@@ -87,14 +91,20 @@ impl Stage {
     /// If the stage can't be set.
     #[must_use]
     pub fn new(profile: &IssuingProfile, start: Start) -> Self {
+        Self::for_resident(profile, start, resident())
+    }
+
+    /// The same with another resident, whose card is in the reader.
+    ///
+    /// # Panics
+    /// If the stage can't be set.
+    #[must_use]
+    pub fn for_resident(profile: &IssuingProfile, start: Start, resident: Resident) -> Self {
         let clock = VirtualClock::at(OPENING.parse().expect("a time"));
         let card_profile = parts::card_profile(profile);
         let masters = terminal_hsm(0, profile);
-        let hsms: Vec<Arc<dyn Hsm>> = (0..TERMINALS)
-            .map(|number| {
-                let own = terminal_hsm(number, profile);
-                Arc::new(Sharing { own, masters: masters.clone() }) as Arc<dyn Hsm>
-            })
+        let hsms: Vec<_> = (0..TERMINALS)
+            .map(|number| Arc::new(TerminalHsm::new(terminal_hsm(number, profile), masters.clone())))
             .collect();
         let registrations: Vec<_> = hsms
             .iter()
@@ -111,11 +121,6 @@ impl Stage {
             in_memory(authority_hsm(profile), clock.clone(), &config, &registrations).expect("an authority");
         let certificates = authority.certificates().expect("certificates");
         let authority = Arc::new(authority);
-        let resident = resident();
-        let personalisation =
-            parts::personalisation(SEED, 0, &resident, &card_profile, &masters, &certificates).expect("a card");
-        let nvm = personalisation.into_memory().expect("memory");
-        let card = Card::power_on(nvm, clock.clone(), PooledKeys::new(pool(card_profile.algorithm))).expect("a card");
         let places: Vec<Place> = hsms
             .into_iter()
             .zip(&registrations)
@@ -133,7 +138,6 @@ impl Stage {
                 Place { name: registration.name.clone(), hsm, disk, trust, control }
             })
             .collect();
-        places[0].control.insert(card);
         let post = PostOffice::new(authority.clone(), clock.clone());
         let persona = Persona {
             face_code: parts::check_number_b(SEED, &resident, 0),
@@ -141,8 +145,23 @@ impl Stage {
             declines: false,
         };
         let watch = Arc::new(Mutex::new(|_: &Progress| {}));
-        let mut stage =
-            Self { clock, authority, post, resident, persona, watch, places, profile: profile.clone(), runs: 0 };
+        let keys = PooledKeys::new(pool(card_profile.algorithm, &resident));
+        let mut stage = Self {
+            clock,
+            authority,
+            post,
+            resident,
+            persona,
+            conversation: Conversation::default(),
+            palms: Palms::default(),
+            watch,
+            places,
+            profile: profile.clone(),
+            masters,
+            keys,
+            runs: 0,
+        };
+        stage.control(0).insert(stage.make_card(0, |_| {}));
         for number in 0..stage.places.len() {
             stage.start(number).and_then(|mut terminal| enrol(&mut terminal)).expect("enrolled");
         }
@@ -177,10 +196,10 @@ impl Stage {
             clock: self.clock.clone(),
             reader: wrap(Box::new(place.control.open("SIM-READER"))),
             hsm: place.hsm.clone(),
-            verifier: Box::new(AnyPalm::new()),
+            verifier: Box::new(self.palms.reader()),
             register: Box::new(OneResident(self.resident.clone())),
             line: Box::new(self.post.line(&place.name)),
-            people: Box::new(SimPeople::new(self.persona.clone())),
+            people: self.conversation.with(Box::new(SimPeople::new(self.persona.clone()))),
             state: Box::new(place.disk.open()),
             random: Box::new(random),
         };
@@ -221,6 +240,50 @@ impl Stage {
     #[must_use]
     pub fn hsm(&self, place: usize) -> Arc<dyn Hsm> {
         self.places[place].hsm.clone()
+    }
+
+    /// The same, to be unplugged.
+    #[must_use]
+    pub fn hsm_plug(&self, place: usize) -> Arc<TerminalHsm> {
+        self.places[place].hsm.clone()
+    }
+
+    /// Puts another HSM in the place of a terminal's: other keys of its own, the same masters of cards.
+    pub fn replace_hsm(&mut self, place: usize) {
+        let own = terminal_hsm(TERMINALS + place as u64, &self.profile);
+        self.places[place].hsm = Arc::new(TerminalHsm::new(own, self.masters.clone()));
+    }
+
+    /// The authority's HSM: with it, a test can say whatever the authority could say.
+    #[must_use]
+    pub fn authority_hsm(&self) -> Arc<SoftwareHsm> {
+        authority_hsm(&self.profile)
+    }
+
+    /// Another card of the resident, or of somebody else, as `change` has it. `number` tells a resident's cards apart.
+    ///
+    /// # Panics
+    /// If there can't be such a card.
+    #[must_use]
+    pub fn make_card(&self, number: u64, change: impl FnOnce(&mut Personalisation)) -> Card {
+        let card_profile = parts::card_profile(&self.profile);
+        let certificates = self.authority.certificates().expect("certificates");
+        let mut personalisation =
+            parts::personalisation(SEED, number, &self.resident, &card_profile, &self.masters, &certificates)
+                .expect("a card");
+        change(&mut personalisation);
+        let nvm = personalisation.into_memory().expect("memory");
+        Card::power_on(nvm, self.clock.clone(), self.keys.clone()).expect("a card")
+    }
+
+    /// Everything that is told from now on.
+    pub fn record(&mut self) -> Arc<Mutex<Vec<Progress>>> {
+        let told: Arc<Mutex<Vec<Progress>>> = Arc::default();
+        let telling = told.clone();
+        self.watch = Arc::new(Mutex::new(move |progress: &Progress| {
+            telling.lock().unwrap_or_else(PoisonError::into_inner).push(progress.clone());
+        }));
+        told
     }
 
     /// What the terminal at a place trusts.
@@ -284,7 +347,8 @@ pub(crate) fn soon(clock: &VirtualClock) -> Deadline {
 }
 
 /// A resident with a 旧氏, a 通称 and characters that certificates don't allow: whatever can be personal, is.
-fn resident() -> Resident {
+#[must_use]
+pub fn resident() -> Resident {
     Resident {
         number: "100000000000017".into(),
         name: "髙橋　花子".into(),
@@ -315,8 +379,9 @@ fn authority_hsm(profile: &IssuingProfile) -> Arc<SoftwareHsm> {
         .clone()
 }
 
-/// Real keys for simulated cards. A stage uses each once; the authority would notice a second time.
-fn pool(algorithm: KeyAlgorithm) -> Vec<PrivateKey> {
+/// Real keys for the cards of a resident, who begins elsewhere in the pool than others do. A stage uses each once; the
+/// authority would notice a second time.
+fn pool(algorithm: KeyAlgorithm, resident: &Resident) -> Vec<PrivateKey> {
     const KEYS: usize = 16;
     static RSA: OnceLock<Vec<PrivateKey>> = OnceLock::new();
     static EC: OnceLock<Vec<PrivateKey>> = OnceLock::new();
@@ -324,98 +389,16 @@ fn pool(algorithm: KeyAlgorithm) -> Vec<PrivateKey> {
         KeyAlgorithm::Rsa2048 => &RSA,
         KeyAlgorithm::P384 => &EC,
     };
-    made.get_or_init(|| {
+    let made = made.get_or_init(|| {
         let mut random = ChaCha20Rng::seed_from_u64(SEED);
         (0..KEYS).map(|_| PrivateKey::generate(algorithm, &mut random)).collect()
-    })
-    .clone()
+    });
+    let mut keys = made.clone();
+    keys.rotate_left(resident.number.bytes().map(usize::from).sum::<usize>() % KEYS);
+    keys
 }
 
 // ---------------------------------------------------------------- ports without a story of their own
-
-/// A terminal's own HSM, with the masters of the cards that all terminals of a municipality have.
-struct Sharing {
-    own: Arc<SoftwareHsm>,
-    masters: Arc<SoftwareHsm>,
-}
-
-impl Hsm for Sharing {
-    fn identity(&self) -> HsmIdentity {
-        self.own.identity()
-    }
-
-    fn keys(&self, deadline: Deadline) -> Result<Vec<KeyName>, HsmError> {
-        self.own.keys(deadline)
-    }
-
-    fn public_key(&self, key: &KeyName, deadline: Deadline) -> Result<Vec<u8>, HsmError> {
-        self.own.public_key(key, deadline)
-    }
-
-    fn sign(
-        &self,
-        key: &KeyName,
-        algorithm: SignatureAlgorithm,
-        message: &[u8],
-        deadline: Deadline,
-    ) -> Result<Vec<u8>, HsmError> {
-        self.own.sign(key, algorithm, message, deadline)
-    }
-
-    fn derive_session(&self, derivation: &SessionDerivation, deadline: Deadline) -> Result<SessionKeys, HsmError> {
-        self.masters.derive_session(derivation, deadline)
-    }
-
-    fn derive_record_key(
-        &self,
-        key: &KeyName,
-        context: &[u8],
-        deadline: Deadline,
-    ) -> Result<Zeroizing<[u8; 32]>, HsmError> {
-        self.own.derive_record_key(key, context, deadline)
-    }
-
-    fn mac(&self, key: &KeyName, message: &[u8], deadline: Deadline) -> Result<[u8; 32], HsmError> {
-        self.own.mac(key, message, deadline)
-    }
-}
-
-/// A palm reader for which every palm is the right one: these tests are about what comes after log-on.
-struct AnyPalm(SensorIdentity);
-
-impl AnyPalm {
-    fn new() -> Self {
-        Self(SensorIdentity {
-            manufacturer: "Madoguchi".into(),
-            model: "any palm".into(),
-            serial: "SIM-ANY".into(),
-            firmware: "1".into(),
-        })
-    }
-}
-
-impl PalmVerifier for AnyPalm {
-    fn identity(&self) -> &SensorIdentity {
-        &self.0
-    }
-
-    fn verify(
-        &mut self,
-        _enrolled: &EnrolledTemplates,
-        _deadline: Deadline,
-        _observer: &mut dyn FnMut(CaptureEvent),
-    ) -> Result<Verification, SensorError> {
-        Ok(Verification::Match)
-    }
-
-    fn enrol(
-        &mut self,
-        _deadline: Deadline,
-        _observer: &mut dyn FnMut(CaptureEvent),
-    ) -> Result<EnrolledTemplates, EnrolError> {
-        Ok(EnrolledTemplates::new(TemplateFormat::PALM_VEIN_1, Zeroizing::new(vec![0; 64])))
-    }
-}
 
 /// A register of one resident.
 struct OneResident(Resident);
