@@ -303,7 +303,7 @@ impl Summary {
                 ("in", self.card.bytes_in.into()),
             ],
         );
-        screen.entry(Mark::Plain, &Entry::new(messages.get("progress-card"), [card]))?;
+        screen.entry(Mark::Plain, &Entry::new(messages.get("summary-with-card"), [card]))?;
         let authority = messages.text("summary-messages", &[("count", self.authority.messages.into())]);
         screen.entry(Mark::Plain, &Entry::new(messages.get("summary-authority"), [authority]))
     }

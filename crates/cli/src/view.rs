@@ -168,8 +168,14 @@ impl HumanView {
                 self.entry(Mark::Done, &Entry::new(text("progress-log-on"), parts).took(seconds(*elapsed_ms)));
             }
             Progress::LogOnRefused => {
-                self.retries.clear();
-                self.entry(Mark::Failed, &Entry::new(text("progress-log-on"), [text("progress-log-on-refused")]));
+                let mut parts = vec![text("progress-log-on-refused")];
+                let mut reasons = std::mem::take(&mut self.retries);
+                reasons.dedup();
+                if !reasons.is_empty() {
+                    let reasons = reasons.join(&text("list-separator"));
+                    parts.push(with("progress-refused-captures", &[("reasons", reasons.into())]));
+                }
+                self.entry(Mark::Failed, &Entry::new(text("progress-log-on"), parts));
             }
             Progress::InterruptionFound { open_intents } => {
                 let found = with("progress-interruption-found", &[("count", (*open_intents).into())]);

@@ -3,6 +3,7 @@ progress-log-on = Log-on
 progress-log-on-done = user { $operator }
 progress-captures = (capture { $captures }; before that: { $reasons })
 progress-capture-retried = Please hold your palm over the sensor again ({ $reason })
+progress-refused-captures = (captures: { $reasons })
 progress-log-on-refused = not recognised
 progress-interruption = Interruption
 progress-interruption-found = { $count ->

@@ -5,6 +5,7 @@ summary-period = { $from } to { $until }
 summary-issuer = Issuer
 summary-file = File
 summary-exchanged = Exchanged
+summary-with-card = Card
 summary-card = { $apdus } commands  { $out } bytes sent  { $in } bytes received
 summary-authority = Authority
 summary-messages = { $count ->

@@ -3,6 +3,7 @@ progress-log-on = 照合情報認証
 progress-log-on-done = 照合ID { $operator }
 progress-captures = ({ $captures } 回目の撮影。それまでは{ $reasons })
 progress-capture-retried = もう一度手をかざしてください ({ $reason })
+progress-refused-captures = (撮影した手のひら: { $reasons })
 progress-log-on-refused = 認証できませんでした
 progress-interruption = 中断の確認
 progress-interruption-found = 中断した手続の記録 { $count } 件を閉じました。カードは次に読み取るときに整合を取ります

@@ -5,6 +5,7 @@ summary-period = { $from } 〜 { $until }
 summary-issuer = 発行者
 summary-file = ファイル
 summary-exchanged = やり取り
+summary-with-card = カード
 summary-card = 命令 { $apdus } 回  送信 { $out } バイト  受信 { $in } バイト
 summary-authority = 認証局
 summary-messages = 電文 { $count } 往復
