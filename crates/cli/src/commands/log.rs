@@ -118,6 +118,8 @@ fn step_key(step: &str) -> Option<&'static str> {
         "begin" => "history-begin",
         "end" => "history-end",
         "view" => "history-view",
+        "read-holder" => "history-read-holder",
+        "read-back" => "history-read-back",
         "set-pin" => "history-set-pin",
         "verify-pin" => "history-verify-pin",
         "generate-key" => "step-generate-key",
