@@ -106,6 +106,9 @@ impl Failure {
         match self {
             // What the card or the authority holds is open until the card is seen again.
             Self::Procedure(ProcedureError::CardGone | ProcedureError::AuthorityUnreachable(_)) => Status::Interrupted,
+            Self::Told(told) if ["card-gone", "authority-unreachable"].contains(&told.code.as_str()) => {
+                Status::Interrupted
+            }
             _ => Status::Failed,
         }
     }

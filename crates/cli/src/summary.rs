@@ -225,7 +225,7 @@ impl Summary {
             card: CardTraffic { apdus: report.apdus, bytes_out: report.bytes_out, bytes_in: report.bytes_in },
             authority: AuthorityTraffic { messages: report.messages },
             timings_ms,
-            peak_memory_bytes: peak_memory_bytes(),
+            peak_memory_bytes: peak_memory_bytes(None),
             ..Self::default()
         }
     }
@@ -398,10 +398,11 @@ pub(crate) fn in_japan(at: Timestamp) -> Zoned {
     at.to_zoned(TimeZone::fixed(Offset::constant(9)))
 }
 
-/// The most memory that this process has had, in bytes (proc(5), `VmHWM`); 0 if the system does not tell.
+/// The most memory that a process has had, this one or another, in bytes (proc(5), `VmHWM`); 0 if the system does not tell.
 #[must_use]
-pub fn peak_memory_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+pub fn peak_memory_bytes(process: Option<u32>) -> u64 {
+    let process = process.map_or_else(|| "self".to_owned(), |pid| pid.to_string());
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
     kilobytes.unwrap_or(0) * 1024
@@ -427,6 +428,6 @@ mod tests {
     #[test]
     fn the_peak_is_at_least_what_is_held() {
         let held = vec![1u8; 8 << 20];
-        assert!(peak_memory_bytes() > held.iter().map(|byte| u64::from(*byte)).sum());
+        assert!(peak_memory_bytes(None) > held.iter().map(|byte| u64::from(*byte)).sum());
     }
 }

@@ -1,7 +1,6 @@
 //! Processes of our own that never outlive us.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::{self, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -102,15 +101,6 @@ pub(crate) fn kill_all() {
         let _ = pid.map(|pid| rustix::process::kill_process(pid, Signal::KILL));
     }
     std::mem::forget(running);
-}
-
-/// The most memory that a process has had, in bytes (proc(5), `VmHWM`); 0 if the system does not tell.
-#[must_use]
-pub(crate) fn peak_memory_bytes(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
-    kilobytes.unwrap_or(0) * 1024
 }
 
 /// Ends this process when the one that started it ends, however that happens.

@@ -3,6 +3,7 @@
 //! This process is the supervisor. The authority and the terminal are processes of their own, which it starts, watches and ends; it
 //! holds no role but that of whoever relies on the certificates afterwards.
 
+mod chain;
 mod holder;
 mod ocsp;
 mod proof;

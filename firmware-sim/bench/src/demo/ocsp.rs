@@ -19,6 +19,8 @@ use x509_ocsp::builder::OcspRequestBuilder;
 use x509_ocsp::ext::Nonce;
 use x509_ocsp::{BasicOcspResponse, CertStatus, OcspResponse, OcspResponseStatus, Request};
 
+use super::chain::{self, ChainFault};
+
 /// Media type of the question (RFC 6960 Appendix A.1).
 const OCSP_REQUEST: &str = "application/ocsp-request";
 /// How long the answer may take.
@@ -34,23 +36,26 @@ pub(super) enum OcspFault {
     /// No answer came.
     #[error("the authority was not reached: {0}")]
     Unreachable(String),
-    /// The answer can't be read, or question can't be made.
-    #[error("the question or its answer can't be encoded: {0}")]
-    Der(#[from] der::Error),
     /// The question can't be made.
     #[error("the question can't be made")]
     Question,
+    /// The answer can't be read.
+    #[error("the answer can't be read: {0}")]
+    Der(#[from] der::Error),
     /// The responder refuses to answer.
     #[error("the responder answered {0:?}")]
     Refused(OcspResponseStatus),
     /// The answer is to another question.
     #[error("the answer is to another question")]
     OtherQuestion,
-    /// The answer is not signed by a responder of the certificate's issuer.
-    #[error("the answer is not by a responder of the issuer")]
-    ForeignResponder,
-    /// A signature does not verify.
-    #[error(transparent)]
+    /// Whoever signed the answer is no responder.
+    #[error("the answer is not by a responder")]
+    NotAResponder,
+    /// The responder is not the issuer's.
+    #[error("the responder: {0}")]
+    Responder(#[from] ChainFault),
+    /// The answer's signature does not verify.
+    #[error("the answer: {0}")]
     Signature(#[from] SignatureError),
     /// The certificate is not valid.
     #[error("the certificate is {0}")]
@@ -84,25 +89,15 @@ pub(super) fn ask(responder: SocketAddr, issuer: &Certificate, certificate: &Cer
 
 /// The answer is signed by a responder to whom the issuer has delegated it (RFC 6960 §4.2.2.2).
 fn check_responder(basic: &BasicOcspResponse, issuer: &Certificate) -> Result<(), OcspFault> {
-    let responder = basic.certs.as_deref().and_then(<[_]>::first).ok_or(OcspFault::ForeignResponder)?;
-    check_issuer(responder, issuer)?;
+    let responder = basic.certs.as_deref().and_then(<[_]>::first).ok_or(OcspFault::NotAResponder)?;
+    chain::check_issuer(responder, issuer)?;
     let usage = responder.tbs_certificate.get::<ExtendedKeyUsage>()?;
     if !usage.is_some_and(|(_, usage)| usage.0.contains(&ID_KP_OCSP_SIGNING)) {
-        return Err(OcspFault::ForeignResponder);
+        return Err(OcspFault::NotAResponder);
     }
     let key = responder.tbs_certificate.subject_public_key_info.to_der()?;
     let signed = basic.tbs_response_data.to_der()?;
     Ok(signature::verify(&key, &basic.signature_algorithm, &signed, basic.signature.raw_bytes())?)
-}
-
-/// `certificate` names `issuer`, and is signed with its key.
-pub(super) fn check_issuer(certificate: &Certificate, issuer: &Certificate) -> Result<(), OcspFault> {
-    if certificate.tbs_certificate.issuer != issuer.tbs_certificate.subject {
-        return Err(OcspFault::ForeignResponder);
-    }
-    let key = issuer.tbs_certificate.subject_public_key_info.to_der()?;
-    let signed = certificate.tbs_certificate.to_der()?;
-    Ok(signature::verify(&key, &certificate.signature_algorithm, &signed, certificate.signature.raw_bytes())?)
 }
 
 fn post(to: SocketAddr, question: Vec<u8>) -> Result<Bytes, OcspFault> {

@@ -10,7 +10,11 @@ use authority_link::signature::{self, SignatureError};
 use cli::{CertificateFace, Failure};
 use der::pem::LineEnding;
 use der::{Decode, Encode, EncodePem};
-use jpki::{CertificateError, CertificateKind, CertificateView, Resident};
+use jiff::Timestamp;
+use jpki::{
+    Application, ApplicationChoices, CertificateError, CertificateKind, CertificateView, Person, Resident,
+    SubstitutionTable, validity,
+};
 use madoguchi_time::{ElapsingClock, SharedClock, SystemClock};
 use orchestrator::{DiskFolder, LogVerdict, Ports, ProcedureError, SiteConfig, Terminal};
 use rand::RngCore;
@@ -19,6 +23,7 @@ use sim_card::SimReader;
 use spki::AlgorithmIdentifierOwned;
 use x509_cert::certificate::Certificate;
 
+use super::chain::{self, ChainFault};
 use super::holder::{Holder, HolderError};
 use super::ocsp::{self, OcspFault};
 use crate::authority::RunningAuthority;
@@ -63,7 +68,11 @@ enum ProofFault {
     Der(#[from] der::Error),
     #[error(transparent)]
     Ocsp(#[from] OcspFault),
-    #[error("the certificate does not name the applicant")]
+    #[error(transparent)]
+    Chain(#[from] ChainFault),
+    #[error("the card carries the certificate of another authority")]
+    OtherAuthority,
+    #[error("the certificate does not say of the applicant what it should")]
     OtherPerson,
     #[error("the certificate is not valid today")]
     NotValidToday,
@@ -147,21 +156,35 @@ fn check(
     let view = CertificateView::parse(&der)?;
     let certificate = Certificate::from_der(&der)?;
     let issuer = Certificate::from_der(&holder.authority(kind)?)?;
-    ocsp::check_issuer(&certificate, &issuer)?;
-    ocsp::check_issuer(&issuer, &published_authority(world, kind)?)?;
-    let now = jiff::Timestamp::now();
+    if issuer != published_authority(world, kind)? {
+        return Err(ProofFault::OtherAuthority);
+    }
+    chain::check_issuer(&certificate, &issuer)?;
+    let now = Timestamp::now();
     if !(view.not_before..=view.not_after).contains(&now) {
         return Err(ProofFault::NotValidToday);
     }
-    let names_the_applicant = view.person.as_ref().map(|person| {
-        (person.birth, person.sex) == (applicant.birth, applicant.sex)
-            && person.alias.is_some() == applicant.alias.is_some()
-    });
-    if names_the_applicant != (kind == CertificateKind::Signature).then_some(true) {
+    if !says_what_it_should(kind, view.person.as_ref(), applicant, now) {
         return Err(ProofFault::OtherPerson);
     }
     keep(&file_of(world, kind), &certificate)?;
     Ok((ReadCertificate { kind, face: CertificateFace::from(&view), certificate }, issuer))
+}
+
+/// A certificate for signatures names its holder with everything that was applied for, one for authentication nobody.
+fn says_what_it_should(kind: CertificateKind, person: Option<&Person>, applicant: &Resident, now: Timestamp) -> bool {
+    let (table, choices) = (SubstitutionTable::builtin(), ApplicationChoices::default());
+    let application = Application::from_resident(applicant, validity::japanese_day(now), table, &choices);
+    match (kind, person, application) {
+        (CertificateKind::Authentication, None, _) => true,
+        (CertificateKind::Signature, Some(person), Ok(application)) => {
+            person.name == application.name
+                && person.alias == application.alias
+                && person.address == application.address
+                && (person.birth, person.sex) == (application.birth, application.sex)
+        }
+        _ => false,
+    }
 }
 
 /// The certification authority's certificate as the authority publishes it.

@@ -57,7 +57,7 @@ fn prove(
     let mut step = Step::new(context, "demo-proof-card");
     let proved = proof::of_card(world, applicant, authority)?;
     step.next("demo-proof-memory");
-    let peak_memory_bytes = terminal.peak_memory_bytes();
+    let peak_memory_bytes = cli::peak_memory_bytes(Some(terminal.process.id()));
     let mut residue = search.memory(terminal.process.id(), &proved.certificates_read)?;
     terminal.finish()?;
     step.next("demo-proof-log");
@@ -152,11 +152,6 @@ impl TerminalProcess {
                 Told::Held => return outcome,
             }
         }
-    }
-
-    /// The most memory that the process has had (proc(5), `VmHWM`); 0 if the system does not tell.
-    fn peak_memory_bytes(&self) -> u64 {
-        children::peak_memory_bytes(self.process.id())
     }
 
     /// Lets the process end by itself.

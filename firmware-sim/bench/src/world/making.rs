@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hsm::Hsm;
-use jiff::Timestamp;
-use jpki::{IssuingProfile, validity};
+use jiff::civil::{Date, date};
+use jpki::IssuingProfile;
 use madoguchi_time::{Clock, ElapsingClock, SharedClock};
 use orchestrator::{DiskFolder, EnrolOrder, Ports, ProcedureError, Role, StateFolder, Terminal};
 use resident_register::{CsvRegister, RegisterError};
@@ -24,6 +24,9 @@ use crate::residents;
 pub const OPERATORS: [&str; 2] = ["0417", "0502"];
 /// 照合ID of the アクセス管理責任者.
 pub const ACCESS_MANAGER: &str = "0001";
+
+/// Synthetic registers are as of this day, so that a seed gives the same residents on every day.
+const REGISTER_DAY: Date = date(2026, 10, 1);
 
 /// How long the HSM may take.
 const HSM: Duration = Duration::from_secs(10);
@@ -91,8 +94,7 @@ impl Making {
                 std::io::copy(&mut source, &mut target).map_err(failed)?;
             }
             None => {
-                let today = validity::japanese_day(Timestamp::now());
-                let residents = residents::generate(self.seed, RESIDENTS, today);
+                let residents = residents::generate(self.seed, RESIDENTS, REGISTER_DAY);
                 let mut buffered = std::io::BufWriter::new(&mut target);
                 resident_register::write(&residents, &mut buffered).map_err(failed)?;
             }

@@ -40,7 +40,8 @@ fn entries(world: &World) -> Result<Vec<Entry>, WorldError> {
         let record = record.map_err(unreadable)?;
         let field = |position: Option<usize>| position.and_then(|position| record.get(position)).unwrap_or_default();
         let has_two_names = !field(former).is_empty() || !field(alias).is_empty();
-        let special = u8::from(has_two_names) + u8::from(needs_substitutes(field(name)));
+        // 代替文字 are shown as they are applied for, a second name only on the certificate.
+        let special = u8::from(has_two_names) + 2 * u8::from(needs_substitutes(field(name)));
         Ok(Entry { number: Zeroizing::new(field(number).to_owned()), special })
     });
     entries.collect()
