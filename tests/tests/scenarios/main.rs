@@ -1,7 +1,7 @@
 //! Scenarios from log-on to log-off: what a terminal does with bad input, with breakdowns and with liars; what its history
 //! and its messages tell.
 
-#![allow(clippy::panic, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use authority_link::message::PkiMessage;
 use jpki::{CertificateKind, IssuingProfile};
@@ -10,7 +10,11 @@ use madoguchi_tests::{Stage, Start};
 use orchestrator::ProcedureError;
 
 mod applicants;
+mod authority;
+mod breakdowns;
 mod cards;
+mod certificates;
+mod liar;
 mod pins;
 
 const BOTH: [CertificateKind; 2] = CertificateKind::BOTH;
