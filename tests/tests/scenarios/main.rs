@@ -14,6 +14,7 @@ mod authority;
 mod breakdowns;
 mod cards;
 mod certificates;
+mod history;
 mod liar;
 mod pins;
 
