@@ -25,6 +25,7 @@ test: ## everything; installs what it needs (Debian packages, may ask for sudo)
 	$(CARGO) test --locked --workspace
 
 bench: ## figures: ratios against a peer measured in the same run, and counts
+	$(CARGO) build --quiet --release --locked -p madoguchi-sim
 	$(CARGO) run --quiet --release --locked -p madoguchi-tests --bin figures
 
 doc: ## the crates' documentation
