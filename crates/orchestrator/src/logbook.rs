@@ -232,6 +232,9 @@ pub(crate) struct What<'a> {
 }
 
 impl<'a> What<'a> {
+    /// The step of registering an operator.
+    pub(crate) const ENROL_OPERATOR: &'static str = "enrol-operator";
+
     /// A log-on, and what came of it.
     pub(crate) fn log_on(outcome: &'a str) -> Self {
         Self { step: "log-on", procedure: None, resident: None, detail: Some(outcome) }

@@ -75,7 +75,7 @@ pub fn find(state: &dyn StateFolder, user_id: &str) -> Result<Option<Operator>, 
     Ok(read(state, user_id)?.map(|record| record.operator))
 }
 
-/// Keeps an operator and the palm's templates, sealed for this operator alone.
+/// Keeps an operator and the palm's templates, sealed for this operator in this role alone.
 ///
 /// # Errors
 /// If the HSM can't seal or the record can't be written.
@@ -88,8 +88,8 @@ pub fn enrol(
     deadline: Deadline,
 ) -> Result<(), ProcedureError> {
     let key = KeyName::new(KeyName::TEMPLATE_SEALING);
-    let aad = operator.user_id.as_bytes();
-    let sealed = hsm::sealing::seal(hsm, &key, PURPOSE, aad, &templates.to_bytes(), rng, deadline)?;
+    let bound_to = as_sealed(&operator)?;
+    let sealed = hsm::sealing::seal(hsm, &key, PURPOSE, &bound_to, &templates.to_bytes(), rng, deadline)?;
     Ok(write(state, &Record { sealed: hex::encode(sealed.to_bytes()), operator })?)
 }
 
@@ -109,7 +109,7 @@ pub fn templates(
     }
     let sealed = Sealed::from_bytes(&hex::decode(&record.sealed).map_err(|_| HsmError::NotAuthentic)?)?;
     let key = KeyName::new(KeyName::TEMPLATE_SEALING);
-    let bytes = hsm::sealing::open(hsm, &key, PURPOSE, user_id.as_bytes(), &sealed, deadline)?;
+    let bytes = hsm::sealing::open(hsm, &key, PURPOSE, &as_sealed(&record.operator)?, &sealed, deadline)?;
     let templates = EnrolledTemplates::from_bytes(&bytes).map_err(|_| HsmError::NotAuthentic)?;
     Ok(Some(templates))
 }
@@ -127,6 +127,12 @@ pub fn retire(state: &mut dyn StateFolder, user_id: &str, at: Timestamp) -> Resu
     record.sealed.clear();
     write(state, &record)?;
     Ok(record.operator)
+}
+
+/// What the templates are bound to: all that the record says of the operator, so that nobody gets another role with an editor.
+fn as_sealed(operator: &Operator) -> Result<Vec<u8>, StateError> {
+    serde_json::to_vec(operator)
+        .map_err(|e| StateError::Damaged { file: file(&operator.user_id), problem: e.to_string() })
 }
 
 fn file(user_id: &str) -> String {

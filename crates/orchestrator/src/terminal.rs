@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit_log::Outcome;
+use audit_log::{Entry, Outcome, Phase};
 use authority_link::AuthorityLine;
 use biometric::{CaptureEvent, PalmVerifier, RetryReason, Verification};
 use card_reader::{CardReader, Traffic};
@@ -19,7 +19,7 @@ use crate::driver::{Driver, StepClocks};
 use crate::error::ProcedureError;
 use crate::journal;
 use crate::line::Line;
-use crate::logbook::{LogBook, LogVerdict, What};
+use crate::logbook::{self, LogBook, LogVerdict, What};
 use crate::operators::{self, Operator, Role};
 use crate::people::{Declined, People, Question};
 use crate::plan::Plan;
@@ -341,8 +341,8 @@ impl Terminal {
     /// # Errors
     /// [`ProcedureError::NotAllowed`], or the sensor's.
     pub fn enrol_operator(&mut self, order: EnrolOrder) -> Result<Operator, ProcedureError> {
-        let first = operators::list(&*self.ports.state)?.is_empty();
-        if !first && !self.is_access_manager() {
+        let first = self.nobody_was_ever_enrolled()?;
+        if !first && !self.is_access_manager()? {
             return Err(ProcedureError::NotAllowed);
         }
         if first && order.role != Role::AccessManager {
@@ -363,7 +363,7 @@ impl Terminal {
             enrolled_at: self.ports.clock.wall(),
             retired_at: None,
         };
-        let what = What::operator("enrol-operator", &operator.user_id);
+        let what = What::operator(What::ENROL_OPERATOR, &operator.user_id);
         let intent = self.log.intend(&mut *self.ports.state, what, self.ports.clock.wall())?;
         let done = operators::enrol(
             &mut *self.ports.state,
@@ -382,7 +382,7 @@ impl Terminal {
     /// # Errors
     /// [`ProcedureError::NotAllowed`] unless an アクセス管理責任者 is logged on.
     pub fn retire_operator(&mut self, user_id: &str) -> Result<Operator, ProcedureError> {
-        if !self.is_access_manager() {
+        if !self.is_access_manager()? {
             return Err(ProcedureError::NotAllowed);
         }
         if operators::find(&*self.ports.state, user_id)?.is_none() {
@@ -395,9 +395,22 @@ impl Terminal {
         done
     }
 
-    fn is_access_manager(&mut self) -> bool {
+    fn is_access_manager(&mut self) -> Result<bool, ProcedureError> {
+        self.lock_if_idle()?;
         let operator = self.session.active(self.ports.clock.now(), self.site.idle_limit());
-        operator.is_some_and(|operator| operator.role == Role::AccessManager)
+        Ok(operator.is_some_and(|operator| operator.role == Role::AccessManager))
+    }
+
+    /// The log knows too: whoever empties the folder of operators does not become the first.
+    fn nobody_was_ever_enrolled(&self) -> Result<bool, ProcedureError> {
+        if !operators::list(&*self.ports.state)?.is_empty() {
+            return Ok(false);
+        }
+        let is_enrolment = |entry: &Entry| {
+            let done = matches!(entry.phase, Phase::Outcome { outcome: Outcome::Done, .. });
+            done && entry.step.as_str() == What::ENROL_OPERATOR
+        };
+        Ok(!logbook::entries(&*self.ports.state)?.iter().any(is_enrolment))
     }
 
     /// Locks the screen if nobody has done anything for too long. Every procedure asks first; whoever shows a screen asks now
