@@ -17,6 +17,8 @@ mod certificates;
 mod history;
 mod liar;
 mod pins;
+mod session;
+mod state_folder;
 
 const BOTH: [CertificateKind; 2] = CertificateKind::BOTH;
 
