@@ -60,7 +60,22 @@ fn authority_gives_up() {
     comes_through("authority gives up after every APDU", 60, both(loops::authority_gives_up));
 }
 
+// The longest loop: one test for each start, so that both cores have something to do.
+
 #[test]
-fn pairs_of_faults() {
-    comes_through("every pair of message and card", 200, both(loops::pairs_of_faults));
+fn pairs_of_faults_during_a_first_issue() {
+    comes_through(
+        "every pair of message and card, first issue",
+        100,
+        loops::pairs_of_faults(Variant::PRODUCT, Start::Fresh),
+    );
+}
+
+#[test]
+fn pairs_of_faults_during_a_renewal() {
+    comes_through(
+        "every pair of message and card, renewal",
+        100,
+        loops::pairs_of_faults(Variant::PRODUCT, Start::Issued),
+    );
 }
