@@ -1,6 +1,6 @@
 # What a stranger needs: make demo. What a developer needs: make check before a commit, make test before a push.
 .DELETE_ON_ERROR:
-.PHONY: demo check test bench doc lint tools clean
+.PHONY: demo check lint test bench doc clean
 
 CARGO ?= cargo
 # Arguments for the demo: make demo ARGS="--seed 7 --lang en"
