@@ -193,5 +193,5 @@ fn encodings(needle: &[u8]) -> [Vec<u8>; 3] {
 }
 
 fn contains(content: &[u8], needle: &[u8]) -> bool {
-    content.windows(needle.len()).any(|window| window == needle)
+    memchr::memmem::find(content, needle).is_some()
 }

@@ -16,6 +16,7 @@ use crate::checks::Broken;
 use crate::line::Mishap;
 use crate::stage::{Interlude, OPERATOR, Stage, Start, Watch};
 use crate::stale;
+use crate::terminal_hsm::remember_signatures;
 
 const BOTH: [CertificateKind; 2] = CertificateKind::BOTH;
 
@@ -61,6 +62,7 @@ impl Variant {
     }
 
     fn stage(self, start: Start) -> Stage {
+        remember_signatures();
         let stage = Stage::new(&IssuingProfile::jpki_2016(), start);
         if let Some(mistake) = self.mistake {
             stage.control(0).with_card(|card| card.make_mistake(mistake));

@@ -1,5 +1,7 @@
 //! The stage: a world in memory.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -16,9 +18,9 @@ use orchestrator::{
     EnrolOrder, Plan, Ports, ProcedureError, ProcedureReport, Progress, Role, StateFolder, Terminal, Trust,
 };
 use rand_chacha::ChaCha20Rng;
-use rand_core::{RngCore, SeedableRng};
+use rand_core::{CryptoRngCore, RngCore, SeedableRng};
 use resident_register::{RegisterError, ResidentRegister};
-use sim_card::{Card, CardProfile, KeyAlgorithm, Personalisation, PooledKeys, PrivateKey, SimReader, SimReaderControl};
+use sim_card::{Card, CardProfile, KeyAlgorithm, KeySource, Personalisation, PrivateKey, SimReader, SimReaderControl};
 use sim_hsm::{Provision, SoftwareHsm};
 
 use crate::folder::Disk;
@@ -71,7 +73,7 @@ pub struct Stage {
     places: Vec<Place>,
     profile: IssuingProfile,
     masters: Arc<SoftwareHsm>,
-    keys: PooledKeys,
+    keys: Pool,
     runs: u64,
 }
 
@@ -117,8 +119,9 @@ impl Stage {
             })
             .collect();
         let config: Config = parts::authority_config(profile, "http://127.0.0.1:9/ocsp");
+        let remembering = TerminalHsm::new(authority_hsm(profile), masters.clone());
         let (authority, credentials) =
-            in_memory(authority_hsm(profile), clock.clone(), &config, &registrations).expect("an authority");
+            in_memory(Arc::new(remembering), clock.clone(), &config, &registrations).expect("an authority");
         let certificates = authority.certificates().expect("certificates");
         let authority = Arc::new(authority);
         let places: Vec<Place> = hsms
@@ -145,7 +148,7 @@ impl Stage {
             declines: false,
         };
         let watch = Arc::new(Mutex::new(|_: &Progress| {}));
-        let keys = PooledKeys::new(pool(card_profile.algorithm, &resident));
+        let keys = Pool::of(&resident);
         let mut stage = Self {
             clock,
             authority,
@@ -379,23 +382,27 @@ fn authority_hsm(profile: &IssuingProfile) -> Arc<SoftwareHsm> {
         .clone()
 }
 
-/// Real keys for the cards of a resident, who begins elsewhere in the pool than others do. A stage uses each once; the
-/// authority would notice a second time.
-fn pool(algorithm: KeyAlgorithm, resident: &Resident) -> Vec<PrivateKey> {
-    const KEYS: usize = 16;
-    static RSA: OnceLock<Vec<PrivateKey>> = OnceLock::new();
-    static EC: OnceLock<Vec<PrivateKey>> = OnceLock::new();
-    let made = match algorithm {
-        KeyAlgorithm::Rsa2048 => &RSA,
-        KeyAlgorithm::P384 => &EC,
-    };
-    let made = made.get_or_init(|| {
-        let mut random = ChaCha20Rng::seed_from_u64(SEED);
-        (0..KEYS).map(|_| PrivateKey::generate(algorithm, &mut random)).collect()
-    });
-    let mut keys = made.clone();
-    keys.rotate_left(resident.number.bytes().map(usize::from).sum::<usize>() % KEYS);
-    keys
+/// Real keys for the cards of a resident, who begins elsewhere in the pool than others do; each is made when it is wanted
+/// first. A stage uses each once; the authority would notice a second time.
+#[derive(Clone)]
+struct Pool(Arc<AtomicU64>);
+
+impl Pool {
+    const KEYS: u64 = 16;
+
+    fn of(resident: &Resident) -> Self {
+        Self(Arc::new(resident.number.bytes().map(u64::from).sum::<u64>().into()))
+    }
+}
+
+impl KeySource for Pool {
+    fn key_pair(&mut self, algorithm: KeyAlgorithm, _random: &mut dyn CryptoRngCore) -> PrivateKey {
+        static MADE: Mutex<BTreeMap<(u8, u64), PrivateKey>> = Mutex::new(BTreeMap::new());
+        let number = self.0.fetch_add(1, Ordering::Relaxed) % Self::KEYS;
+        let make = || PrivateKey::generate(algorithm, &mut ChaCha20Rng::seed_from_u64(SEED + number));
+        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+        made.entry((algorithm.code(), number)).or_insert_with(make).clone()
+    }
 }
 
 // ---------------------------------------------------------------- ports without a story of their own

@@ -1,10 +1,12 @@
 //! The HSM of a terminal on the stage.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hsm::{Hsm, HsmError, HsmIdentity, KeyName, SessionDerivation, SessionKeys, SignatureAlgorithm};
 use madoguchi_time::Deadline;
+use sha2::{Digest, Sha256};
 use sim_hsm::SoftwareHsm;
 use zeroize::Zeroizing;
 
@@ -64,7 +66,7 @@ impl Hsm for TerminalHsm {
         message: &[u8],
         deadline: Deadline,
     ) -> Result<Vec<u8>, HsmError> {
-        self.reached()?.sign(key, algorithm, message, deadline)
+        sign(self.reached()?, key, algorithm, message, deadline)
     }
 
     fn derive_session(&self, derivation: &SessionDerivation, deadline: Deadline) -> Result<SessionKeys, HsmError> {
@@ -84,4 +86,36 @@ impl Hsm for TerminalHsm {
     fn mac(&self, key: &KeyName, message: &[u8], deadline: Deadline) -> Result<[u8; 32], HsmError> {
         self.reached()?.mac(key, message, deadline)
     }
+}
+
+/// The signatures of this program, by what was asked for; none as long as they are not to be remembered.
+static SIGNATURES: Mutex<Option<HashMap<[u8; 32], Vec<u8>>>> = Mutex::new(None);
+
+/// From now on every signature is made once. They are deterministic (RFC 8017 §8.2, RFC 6979 §3.2), and the stages of a
+/// fault loop differ only in what follows the fault: up to it, all of them sign the same messages.
+pub(crate) fn remember_signatures() {
+    signatures().get_or_insert_default();
+}
+
+fn signatures() -> MutexGuard<'static, Option<HashMap<[u8; 32], Vec<u8>>>> {
+    SIGNATURES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn sign(
+    hsm: &SoftwareHsm,
+    key: &KeyName,
+    algorithm: SignatureAlgorithm,
+    message: &[u8],
+    deadline: Deadline,
+) -> Result<Vec<u8>, HsmError> {
+    let asked = format!("{}, {key}, {algorithm:?}: ", hsm.identity().serial);
+    let asked = Sha256::new().chain_update(asked).chain_update(message).finalize().into();
+    if let Some(signature) = signatures().as_ref().and_then(|made| made.get(&asked)) {
+        return Ok(signature.clone());
+    }
+    let signature = hsm.sign(key, algorithm, message, deadline)?;
+    if let Some(made) = signatures().as_mut() {
+        made.insert(asked, signature.clone());
+    }
+    Ok(signature)
 }

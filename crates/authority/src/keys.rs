@@ -1,5 +1,7 @@
 //! Checks of keys that others have made.
 
+use std::sync::LazyLock;
+
 use jpki::KeyAlgorithm;
 use p384::pkcs8::DecodePublicKey;
 use rsa::traits::PublicKeyParts;
@@ -59,10 +61,11 @@ fn check_rsa(modulus: &BigUint, exponent: &BigUint) -> Result<(), WeakKey> {
     if *exponent != BigUint::from(RSA_EXPONENT) {
         return Err(WeakKey::Exponent);
     }
-    let limbs = modulus.to_bytes_be();
-    let residues = primes(SMALL_FACTORS).map(|prime| (prime, remainder(&limbs, prime)));
+    static PRIMES: LazyLock<Vec<u32>> = LazyLock::new(|| primes(SMALL_FACTORS).collect());
+    let limbs = limbs(modulus);
     let mut roca = true;
-    for (prime, residue) in residues {
+    for &prime in PRIMES.iter() {
+        let residue = remainder(&limbs, prime);
         if residue == 0 {
             return Err(WeakKey::SmallFactor(prime));
         }
@@ -81,12 +84,15 @@ fn is_power_of_65537(residue: u32, prime: u32) -> bool {
     powers.take(prime as usize).any(|power| power == residue)
 }
 
-fn remainder(big_endian: &[u8], divisor: u32) -> u32 {
+/// The number in base 2^32, the highest digit first.
+fn limbs(number: &BigUint) -> Vec<u64> {
+    let limb = |bytes: &[u8]| bytes.iter().fold(0, |limb, byte| limb << 8 | u64::from(*byte));
+    number.to_bytes_be().rchunks(4).rev().map(limb).collect()
+}
+
+fn remainder(limbs: &[u64], divisor: u32) -> u32 {
     let divisor = u64::from(divisor);
-    let remainder = big_endian.chunks(4).fold(0, |remainder, chunk| {
-        let limb = chunk.iter().fold(0, |limb, byte| limb << 8 | u64::from(*byte));
-        (remainder << (8 * chunk.len()) | limb) % divisor
-    });
+    let remainder = limbs.iter().fold(0, |remainder, limb| (remainder << 32 | limb) % divisor);
     u32::try_from(remainder).unwrap_or_default()
 }
 
@@ -121,7 +127,7 @@ mod tests {
     fn remainders_are_those_of_big_numbers() {
         let modulus = roca_modulus();
         for prime in primes(2_000) {
-            assert_eq!(BigUint::from(remainder(&modulus.to_bytes_be(), prime)), &modulus % prime);
+            assert_eq!(BigUint::from(remainder(&limbs(&modulus), prime)), &modulus % prime);
         }
     }
 
