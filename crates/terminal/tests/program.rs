@@ -10,6 +10,9 @@ use std::process::{Command, Output};
 use jpki::{Municipality, PinRules};
 use orchestrator::{DiskFolder, SiteConfig};
 
+/// A certificate of nobody, made with `openssl req -x509`; its private key was thrown away.
+const CERTIFICATE: &[u8] = include_bytes!("fixtures/certificate.der");
+
 fn madoguchi(folder: &Path, line: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_madoguchi"))
         .args(line.split_whitespace())
@@ -50,7 +53,7 @@ fn folder() -> tempfile::TempDir {
     site.save(&mut state).unwrap();
     fs::create_dir(folder.path().join("trust")).unwrap();
     for name in ["terminal-signing", "authority-signing", "sign-ca", "auth-ca"] {
-        fs::write(folder.path().join(format!("trust/{name}.der")), [0x30, 0x00]).unwrap();
+        fs::write(folder.path().join(format!("trust/{name}.der")), CERTIFICATE).unwrap();
     }
     let register = "宛名番号,氏名,住所,生年月日,性別\n1,窓口　花子,東京都緑区一丁目,1980-02-17,女\n2,窓口　太郎,東京都緑区一丁目,1980-02-30,男\n";
     fs::write(folder.path().join("register.csv"), register).unwrap();
