@@ -3,7 +3,7 @@
 .PHONY: demo check lint test bench doc clean
 
 CARGO ?= cargo
-# Arguments for the demo: make demo ARGS="--seed 7 --lang en"
+# Arguments for the program: make demo ARGS="--seed 7 --lang en", make bench ARGS=--json
 ARGS ?=
 
 demo: ## build and run the main job on simulators; nothing to install, no root
@@ -26,7 +26,7 @@ test: ## everything; installs what it needs (Debian packages, may ask for sudo)
 
 bench: ## figures: ratios against a peer measured in the same run, and counts
 	$(CARGO) build --quiet --release --locked -p madoguchi-sim
-	$(CARGO) run --quiet --release --locked -p madoguchi-tests --bin figures
+	$(CARGO) run --quiet --release --locked -p madoguchi-tests --bin figures -- $(ARGS)
 
 doc: ## the crates' documentation
 	$(CARGO) doc --locked --workspace --no-deps

@@ -1,7 +1,7 @@
 //! The line to the authority in one process: the bytes of real messages, with a postman who loses, repeats and delays them.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use authority::Authority;
 use authority::store::TerminalId;
@@ -48,8 +48,6 @@ struct Inner {
     doomed: Option<(Vec<u8>, Mishap)>,
     delayed: Vec<(Vec<u8>, Option<TerminalId>)>,
     heard: Vec<Vec<u8>>,
-    /// Real time that the authority has spent on its answers.
-    answering: Duration,
     forger: Option<Forger>,
     authority_ahead: SignedDuration,
 }
@@ -105,12 +103,6 @@ impl PostOffice {
         self.lock().heard.clone()
     }
 
-    /// Real time that the authority has spent on its answers.
-    #[must_use]
-    pub fn answering(&self) -> Duration {
-        self.lock().answering
-    }
-
     /// From now on `forger` sees every request with its answer, and what it gives arrives in the answer's place.
     pub fn forge(&self, forger: impl FnMut(&[u8], Vec<u8>) -> Vec<u8> + Send + 'static) {
         self.lock().forger = Some(Box::new(forger));
@@ -134,9 +126,7 @@ impl PostOffice {
         let mut forger = inner.forger.take();
         drop(inner);
         let mut random = ChaCha20Rng::seed_from_u64(number);
-        let begun = Instant::now();
         let answer = self.authority.handle(request, terminal, now, &mut random);
-        self.lock().answering += begun.elapsed();
         let Some(forge) = &mut forger else { return answer };
         let answer = forge(request, answer);
         self.lock().forger = forger;

@@ -191,13 +191,20 @@ impl Stage {
         place: usize,
         wrap: impl FnOnce(Box<dyn CardReader>) -> Box<dyn CardReader>,
     ) -> Result<Terminal, ProcedureError> {
+        let mut ports = self.ports(place);
+        ports.reader = wrap(ports.reader);
+        self.start_on(ports)
+    }
+
+    /// The ports of the terminal at a place, to be put behind something else, and then to start the terminal on.
+    #[must_use]
+    pub fn ports(&mut self, place: usize) -> Ports {
         self.runs += 1;
         let random = ChaCha20Rng::from_seed(parts::draw(SEED, "randomness of a terminal", self.runs));
-        let watch = self.watch.clone();
         let place = &self.places[place];
-        let ports = Ports {
+        Ports {
             clock: self.clock.clone(),
-            reader: wrap(Box::new(place.control.open("SIM-READER"))),
+            reader: Box::new(place.control.open("SIM-READER")),
             hsm: place.hsm.clone(),
             verifier: Box::new(self.palms.reader()),
             register: Box::new(OneResident(self.resident.clone())),
@@ -205,7 +212,15 @@ impl Stage {
             people: self.conversation.with(Box::new(SimPeople::new(self.persona.clone()))),
             state: Box::new(place.disk.open()),
             random: Box::new(random),
-        };
+        }
+    }
+
+    /// Starts a terminal on these [ports](Stage::ports).
+    ///
+    /// # Errors
+    /// As [`Terminal::start`].
+    pub fn start_on(&self, ports: Ports) -> Result<Terminal, ProcedureError> {
+        let watch = self.watch.clone();
         Terminal::start(
             ports,
             Box::new(move |progress| {
