@@ -35,9 +35,24 @@ pub enum CardError {
     /// for. A mistake in the program; [`exchange`](crate::exchange()) asks for what the line can do.
     #[error("the command can't be encoded for this card and reader")]
     Unencodable(#[source] ApduError),
+    /// The card is there and says nothing when it is powered up: it lies upside down, its contacts are dirty, or it is broken.
+    #[error("the card does not react")]
+    Mute,
+    /// The reader can't talk to a card of this kind: another protocol, or no smart card at all.
+    #[error("the reader can't use a card of this kind")]
+    UnsupportedCard,
     /// The reader itself has gone: unplugged, or its service stopped.
     #[error("the reader is gone")]
     ReaderGone,
+    /// There is no reader, or none of the name that was asked for: not plugged in, or its driver is missing.
+    #[error("there is no such reader")]
+    NoReader,
+    /// The system's service for card readers can't be reached: not installed, not started, or stopped.
+    #[error("the service for card readers does not run")]
+    NoService,
+    /// A command that was given up at its deadline still blocks the reader. Until it returns, nothing else can be sent.
+    #[error("the reader is stuck with an earlier command")]
+    ReaderStuck,
     /// The system does not let this user at the reader.
     #[error("no permission to use the reader")]
     NotAuthorized,
@@ -53,8 +68,8 @@ impl CardError {
         match self {
             Self::Busy => Recovery::Retry,
             Self::Removed | Self::Reset | Self::Timeout | Self::Garbled => Recovery::Reconnect,
-            Self::NoCard => Recovery::AskPerson,
-            Self::NotAuthorized | Self::ReaderGone => Recovery::Reconfigure,
+            Self::NoCard | Self::Mute | Self::UnsupportedCard | Self::ReaderStuck => Recovery::AskPerson,
+            Self::NotAuthorized | Self::ReaderGone | Self::NoReader | Self::NoService => Recovery::Reconfigure,
             Self::TooLong { .. } | Self::Unencodable(_) | Self::Other(_) => Recovery::Fatal,
         }
     }

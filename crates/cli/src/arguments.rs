@@ -9,7 +9,7 @@ use orchestrator::Role;
 
 use crate::Language;
 
-/// Everything on the command line of a program whose composition root adds the commands `E`.
+/// Everything on the command line of a program whose composition root adds the commands `E`, and `K` to those of `card`.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -18,16 +18,16 @@ use crate::Language;
     disable_help_subcommand = true,
     max_term_width = 100
 )]
-pub struct Arguments<E: Subcommand> {
+pub struct Arguments<E: Subcommand, K: Subcommand = NoOwnCommands> {
     /// Options of every command.
     #[command(flatten)]
     pub global: Global,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command<E>,
+    pub command: Command<E, K>,
 }
 
-impl<E: Subcommand> Arguments<E> {
+impl<E: Subcommand, K: Subcommand> Arguments<E, K> {
     /// The grammar of the command line of `program`, as help and completion show it.
     #[must_use]
     pub fn grammar(program: &'static str) -> clap::Command {
@@ -65,6 +65,9 @@ pub struct Global {
     /// Language of the texts [default: from the locale]
     #[arg(long, global = true, value_enum)]
     pub lang: Option<Language>,
+    /// Card reader to use, by its name or a part of it [default: the one in terminal.toml, or any known one]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub reader: Option<String>,
     /// Print one JSON document instead of texts (its keys: docs/json.md)
     #[arg(long, global = true)]
     pub json: bool,
@@ -87,7 +90,7 @@ pub enum LogFormat {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command<E: Subcommand> {
+pub enum Command<E: Subcommand, K: Subcommand = NoOwnCommands> {
     /// Issue or renew a resident's certificates
     #[command(after_help = "Examples:
   Both certificates, for the card on the reader:
@@ -99,7 +102,7 @@ pub enum Command<E: Subcommand> {
     Issue(Issue),
     /// Look at the card on the reader
     #[command(subcommand)]
-    Card(Card),
+    Card(Card<K>),
     /// Enrol, list and retire operators
     #[command(subcommand)]
     Operator(Operator),
@@ -186,7 +189,7 @@ impl From<Kind> for CertificateKind {
 
 /// `card`
 #[derive(Debug, Subcommand)]
-pub enum Card {
+pub enum Card<K: Subcommand = NoOwnCommands> {
     /// Show what the card holds, and settle what an interruption left on it
     #[command(after_help = "Examples:
     $ madoguchi card show --operator 0417")]
@@ -195,6 +198,9 @@ pub enum Card {
         #[arg(long, value_name = "ID")]
         operator: String,
     },
+    /// The composition root's own commands.
+    #[command(flatten)]
+    Own(K),
 }
 
 /// `operator`

@@ -23,13 +23,14 @@ use crate::summary::Summary;
 
 /// Runs a command.
 pub(crate) fn execute<C: Composition>(
-    command: Command<C::Own>,
+    command: Command<C::Own, C::OwnCard>,
     composition: &C,
     context: &Context,
 ) -> Result<Box<dyn Report>, Failure> {
     match command {
         Command::Issue(order) => issue(&order, composition, context),
         Command::Card(Card::Show { operator }) => card::show(&operator, composition, context),
+        Command::Card(Card::Own(command)) => composition.run_own_card(command, context),
         Command::Operator(Operator::Enrol { user_id, role, operator_id, access_manager }) => {
             let newcomer = operator::Newcomer { user_id, role: role.into(), operator_id };
             operator::enrol(newcomer, access_manager.as_deref(), composition, context)
@@ -68,7 +69,7 @@ fn announce(key: &str, composition: &impl Composition, context: &Context) -> Res
 }
 
 fn completion<C: Composition>(composition: &C, shell: clap_complete::Shell) -> Result<Box<dyn Report>, Failure> {
-    let mut grammar = Arguments::<C::Own>::grammar(composition.program());
+    let mut grammar = Arguments::<C::Own, C::OwnCard>::grammar(composition.program());
     grammar.build();
     let mut script = Vec::new();
     shell.try_generate(&grammar, &mut script)?;

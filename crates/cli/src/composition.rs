@@ -26,6 +26,8 @@ use crate::report::Report;
 pub trait Composition {
     /// Commands of its own; [`NoOwnCommands`](crate::NoOwnCommands) if there are none.
     type Own: Subcommand;
+    /// Commands of its own under `card`; [`NoOwnCommands`](crate::NoOwnCommands) if there are none.
+    type OwnCard: Subcommand;
 
     /// The program's name, as it is typed.
     fn program(&self) -> &'static str;
@@ -110,6 +112,12 @@ pub trait Composition {
     /// # Errors
     /// Why it failed.
     fn run_own(&self, command: Self::Own, context: &Context) -> Result<Box<dyn Report>, Failure>;
+
+    /// Runs a command of its own under `card`.
+    ///
+    /// # Errors
+    /// Why it failed.
+    fn run_own_card(&self, command: Self::OwnCard, context: &Context) -> Result<Box<dyn Report>, Failure>;
 }
 
 /// The terminal's own settings, which adapters may need.
@@ -122,20 +130,25 @@ pub struct Site {
     pub config: SiteConfig,
     /// Whom the terminal trusts.
     pub trust: Trust,
+    /// The card reader to use, by its name or a part of it: from the command line, else from `terminal.toml`. `None`: any that
+    /// the composition root knows.
+    pub card_reader: Option<String>,
 }
 
 impl Site {
-    /// Reads the settings in `folder`.
+    /// Reads the settings in the folder of `context`; what its command line says comes first.
     ///
     /// # Errors
     /// If the folder is missing or its settings are damaged.
-    pub fn load(composition: &(impl Composition + ?Sized), folder: &Path) -> Result<Self, Failure> {
-        let state = composition.state(folder)?;
+    pub fn load(composition: &(impl Composition + ?Sized), context: &Context) -> Result<Self, Failure> {
+        let state = composition.state(context.folder())?;
+        let config = SiteConfig::load(&*state)?;
         Ok(Self {
-            folder: folder.to_owned(),
+            folder: context.folder().to_owned(),
             clock: composition.clock(),
-            config: SiteConfig::load(&*state)?,
             trust: Trust::load(&*state)?,
+            card_reader: context.card_reader().map(str::to_owned).or_else(|| config.card_reader.clone()),
+            config,
         })
     }
 }
@@ -154,7 +167,7 @@ pub enum Attendance {
 /// # Errors
 /// The first that can't be opened: what a person can mend most easily comes first.
 pub fn open_ports(composition: &impl Composition, context: &Context, attendance: Attendance) -> Result<Ports, Failure> {
-    let site = Site::load(composition, context.folder())?;
+    let site = Site::load(composition, context)?;
     let state = composition.state(&site.folder)?;
     let register = composition.resident_register(&site)?;
     let hsm = composition.hsm(&site)?;

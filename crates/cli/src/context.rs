@@ -26,6 +26,7 @@ const TICK: Duration = Duration::from_millis(500);
 pub struct Context {
     folder: PathBuf,
     folder_was_named: bool,
+    card_reader: Option<String>,
     messages: Arc<Messages>,
     verbose: bool,
     observed: Arc<Mutex<Observed>>,
@@ -51,6 +52,7 @@ impl Context {
         Self {
             folder: global.state.clone().unwrap_or(default_folder),
             folder_was_named: global.state.is_some(),
+            card_reader: global.reader.clone(),
             messages,
             verbose: global.verbose,
             _alive: (is_live && !global.json).then(|| keep_alive(Arc::clone(&observed))),
@@ -68,6 +70,12 @@ impl Context {
     #[must_use]
     pub fn folder_was_named(&self) -> bool {
         self.folder_was_named
+    }
+
+    /// The card reader that the command line names.
+    #[must_use]
+    pub fn card_reader(&self) -> Option<&str> {
+        self.card_reader.as_deref()
     }
 
     /// The texts in the person's language.

@@ -24,7 +24,7 @@ pub fn forbid_core_files() {
 ///
 /// The exit statuses are those of [`Status`].
 pub fn run<C: Composition>(line: impl IntoIterator<Item = OsString>, composition: &C) -> ExitCode {
-    let arguments = match Arguments::<C::Own>::read(composition.program(), line) {
+    let arguments = match Arguments::<C::Own, C::OwnCard>::read(composition.program(), line) {
         Ok(arguments) => arguments,
         Err(wrong) => {
             // Help and version are asked for; anything else is wrong usage. If nobody reads it, nothing is lost.

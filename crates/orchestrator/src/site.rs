@@ -37,6 +37,9 @@ pub struct SiteConfig {
     pub authority_name: String,
     /// Address and port of the authority's end of the line.
     pub authority_address: String,
+    /// The card reader to use, by its name or a part of it; any known one if it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card_reader: Option<String>,
     /// Seconds without activity after which the screen locks; 300 at most.
     #[serde(default = "default_idle")]
     pub lock_after_s: u64,

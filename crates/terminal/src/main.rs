@@ -17,6 +17,7 @@ struct Production;
 
 impl Composition for Production {
     type Own = NoOwnCommands;
+    type OwnCard = NoOwnCommands;
 
     fn program(&self) -> &'static str {
         "madoguchi"
@@ -39,6 +40,10 @@ impl Composition for Production {
     }
 
     fn run_own(&self, command: NoOwnCommands, _context: &Context) -> Result<Box<dyn Report>, Failure> {
+        match command {}
+    }
+
+    fn run_own_card(&self, command: NoOwnCommands, _context: &Context) -> Result<Box<dyn Report>, Failure> {
         match command {}
     }
 }

@@ -47,6 +47,7 @@ fn folder() -> tempfile::TempDir {
         card_key_version: 1,
         authority_name: "localhost".into(),
         authority_address: "127.0.0.1:1".into(),
+        card_reader: None,
         lock_after_s: 300,
         pin_rules: PinRules::default(),
     };

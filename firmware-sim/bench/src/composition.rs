@@ -8,7 +8,7 @@ use std::sync::Arc;
 use authority_link::AuthorityLine;
 use biometric::PalmVerifier;
 use card_reader::CardReader;
-use cli::{Arguments, Card, Command, Composition, Context, Failure, Operator, Report, Site};
+use cli::{Arguments, Card, Command, Composition, Context, Failure, NoOwnCommands, Operator, Report, Site};
 use hsm::Hsm;
 use madoguchi_time::{ElapsingClock, SharedClock};
 use orchestrator::{DiskFolder, People, ProcedureError, StateFolder};
@@ -122,6 +122,7 @@ impl Cast {
 
 impl Composition for Simulated {
     type Own = Own;
+    type OwnCard = NoOwnCommands;
 
     fn program(&self) -> &'static str {
         PROGRAM
@@ -209,5 +210,9 @@ impl Composition for Simulated {
             // Programs of their own, which `main` has run already.
             Own::Authority { .. } | Own::Terminal(_) => Err(Failure::Output(std::io::ErrorKind::Unsupported.into())),
         }
+    }
+
+    fn run_own_card(&self, command: NoOwnCommands, _context: &Context) -> Result<Box<dyn Report>, Failure> {
+        match command {}
     }
 }

@@ -80,7 +80,7 @@ impl<C: Composition> Doctor<'_, C> {
         self.space(&folder);
         self.history(&folder);
         self.operators(&folder);
-        let Some(site) = self.settings(&folder) else { return };
+        let Some(site) = self.settings() else { return };
         self.register(&site);
         let hsm = self.hsm(&site);
         self.reader(&site);
@@ -168,8 +168,8 @@ impl<C: Composition> Doctor<'_, C> {
         }
     }
 
-    fn settings(&mut self, folder: &Path) -> Option<Site> {
-        match Site::load(self.composition, folder) {
+    fn settings(&mut self) -> Option<Site> {
+        match Site::load(self.composition, self.context) {
             Ok(site) => {
                 let args = [
                     ("terminal", site.config.terminal.as_str().into()),

@@ -36,7 +36,12 @@ pub(super) fn reader(error: &CardError) -> &'static str {
         CardError::Garbled => "error-reader-garbled",
         CardError::TooLong { .. } => "error-reader-too-long",
         CardError::Unencodable(_) => "error-reader-unencodable",
+        CardError::Mute => "error-reader-mute",
+        CardError::UnsupportedCard => "error-reader-unsupported-card",
         CardError::ReaderGone => "error-reader-reader-gone",
+        CardError::NoReader => "error-reader-no-reader",
+        CardError::NoService => "error-reader-no-service",
+        CardError::ReaderStuck => "error-reader-reader-stuck",
         CardError::NotAuthorized => "error-reader-not-authorized",
         _ => "error-reader-other",
     }

@@ -89,6 +89,7 @@ pub fn site(issuing: &IssuingProfile, card: &CardProfile, authority_address: &st
         card_key_version: CARD_KEY_VERSION,
         authority_name: "localhost".into(),
         authority_address: authority_address.into(),
+        card_reader: None,
         lock_after_s: 300,
         municipality: municipality(),
         pin_rules: PinRules::default(),
