@@ -8,6 +8,7 @@
 
 #[cfg(feature = "contract")]
 pub mod contract;
+pub mod diagnosis;
 mod error;
 mod exchange;
 mod traffic;
