@@ -9,6 +9,7 @@
 //! * [`nvm`]: the memory, in the process or in a file; any write may be torn by a loss of power.
 //! * [`KeySource`]: generated keys, or a pool of real ones for loops.
 //! * [`SimReader`]: a reader in the process, with faults: removal, reset, busy, stall, garbled answers.
+//! * [`vpcd`]: a runner that puts the card into a virtual reader of pcscd.
 //! * Time is told to the clock; nothing waits.
 //!
 //! ```
@@ -34,6 +35,8 @@
 //!     my_number: "123456789018".into(),
 //!     check_number_b: "55021720352285".into(),
 //!     face_input_pin: "4321".into(),
+//!     juki_pin: "5678".into(),
+//!     face: true,
 //!     rng_seed: [0; 32],
 //! }
 //! .into_memory()?;
@@ -48,7 +51,9 @@ mod aes_key;
 mod apdu;
 mod application;
 mod card;
+mod face;
 mod fault;
+mod files;
 mod inspect;
 mod issuing;
 mod keys;
@@ -60,10 +65,12 @@ mod profile;
 mod reader;
 mod resident;
 mod scp03;
+mod simulated_keys;
 mod state;
 mod store;
 mod sw;
 mod tlv;
+pub mod vpcd;
 
 pub use card::Card;
 pub use fault::{Fault, When};

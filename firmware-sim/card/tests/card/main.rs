@@ -9,3 +9,4 @@ mod power;
 mod reader;
 mod resident;
 mod terminal;
+mod vpcd;
