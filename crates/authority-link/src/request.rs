@@ -115,6 +115,8 @@ pub enum Request {
     Confirm(Confirmation),
     /// Revoke this certificate, its successor has taken its place (rr with reason superseded).
     Supersede(IssuerAndSerial),
+    /// Revoke this certificate, its key is gone and it has no successor yet (rr with reason cessationOfOperation).
+    Retire(IssuerAndSerial),
     /// What became of the certificate with this SHA-256? (genm)
     StateOf([u8; 32]),
     /// Which checkpoint of this terminal's log was witnessed last? (genm)
@@ -179,7 +181,7 @@ impl Request {
         match self {
             Self::Certification(_) => "ir",
             Self::Confirm(_) => "certConf",
-            Self::Supersede(_) => "rr",
+            Self::Supersede(_) | Self::Retire(_) => "rr",
             Self::StateOf(_) | Self::WitnessedCheckpoint | Self::Unsettled => "genm",
         }
     }
@@ -188,7 +190,7 @@ impl Request {
         match self {
             Self::Certification(_) => ExpectedAnswer::Ip,
             Self::Confirm(_) => ExpectedAnswer::PkiConf,
-            Self::Supersede(_) => ExpectedAnswer::Rp,
+            Self::Supersede(_) | Self::Retire(_) => ExpectedAnswer::Rp,
             Self::StateOf(sha256) => ExpectedAnswer::State(*sha256),
             Self::WitnessedCheckpoint => ExpectedAnswer::Checkpoint,
             Self::Unsettled => ExpectedAnswer::Unsettled,
@@ -200,7 +202,8 @@ impl Request {
         Ok(match self {
             Self::Certification(request) => PkiBody::Ir(vec![request.0]),
             Self::Confirm(confirmation) => PkiBody::CertConf(vec![confirmation.into_status()?]),
-            Self::Supersede(certificate) => PkiBody::Rr(vec![revocation(certificate)?]),
+            Self::Supersede(certificate) => PkiBody::Rr(vec![revocation(certificate, CrlReason::Superseded)?]),
+            Self::Retire(certificate) => PkiBody::Rr(vec![revocation(certificate, CrlReason::CessationOfOperation)?]),
             Self::StateOf(sha256) => question(state::ask_state(&sha256)?),
             Self::WitnessedCheckpoint => question(state::ask_witnessed_checkpoint()),
             Self::Unsettled => question(state::ask_unsettled()),
@@ -232,10 +235,11 @@ impl Confirmation {
 #[repr(u8)]
 enum CrlReason {
     Superseded = 4,
+    CessationOfOperation = 5,
 }
 
-fn revocation(certificate: IssuerAndSerial) -> der::Result<RevDetails> {
-    let reason = Zeroizing::new(CrlReason::Superseded.to_der()?);
+fn revocation(certificate: IssuerAndSerial, reason: CrlReason) -> der::Result<RevDetails> {
+    let reason = Zeroizing::new(reason.to_der()?);
     Ok(RevDetails {
         cert_details: CertTemplate {
             serial_number: Some(certificate.serial),

@@ -99,6 +99,7 @@ fn procedure(messages: &Messages, error: &ProcedureError) -> (&'static str, Args
             ("error-card-of-another-person", vec![("item", messages.get(domain::item_name(item)).into())])
         }
         ProcedureError::AlreadyIssued(kind) => ("error-already-issued", vec![certificate(*kind)]),
+        ProcedureError::CardMakesNoKeys => ("error-card-makes-no-keys", vec![]),
         ProcedureError::NothingToRenew(kind) => ("error-nothing-to-renew", vec![certificate(*kind)]),
         ProcedureError::PinBlocked(kind) => ("error-pin-blocked", vec![certificate(*kind)]),
         ProcedureError::Pin(reason) => ("error-pin", vec![("reason", domain::pin(messages, reason).into())]),

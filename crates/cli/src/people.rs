@@ -253,6 +253,7 @@ impl People for TerminalPeople {
             Question::SubstitutedCharacters(count) => {
                 self.messages.text("people-substituted-characters", &[("count", count.into())])
             }
+            Question::OverwritesInPlace => self.messages.get("people-overwrites-in-place"),
             // A question that can't be put into words can't be answered.
             _ => return Err(Declined),
         };

@@ -190,8 +190,11 @@ impl HumanView {
                 self.entry(Mark::Done, &Entry::new(text("progress-application"), parts).took(seconds(*elapsed_ms)));
             }
             Progress::CardRecognised { slots, elapsed_ms } => {
-                let found = self.slots(slots);
-                self.entry(Mark::Done, &Entry::new(text("progress-card"), [found]).took(seconds(*elapsed_ms)));
+                let mut parts = vec![self.slots(slots)];
+                if slots.iter().any(|slot| !slot.pending_slot) {
+                    parts.push(text("progress-card-overwrites"));
+                }
+                self.entry(Mark::Done, &Entry::new(text("progress-card"), parts).took(seconds(*elapsed_ms)));
             }
             Progress::Settled { kind, how } => {
                 let key = match how {

@@ -53,7 +53,7 @@ fn compare(name: &str, seen: &str) {
 }
 
 fn slot(kind: CertificateKind, active: bool, pending: bool) -> SlotFound {
-    SlotFound { kind, active, pending }
+    SlotFound { kind, active, pending, pending_slot: true }
 }
 
 fn steps(kind: CertificateKind, times: &[(Step, u64)]) -> Vec<Progress> {
@@ -87,6 +87,10 @@ fn everything() -> Vec<Progress> {
         Progress::Settled { kind: Signature, how: Settlement::Discarded },
         Progress::CardRecognised {
             slots: vec![slot(Authentication, false, false), slot(Signature, false, false)],
+            elapsed_ms: 95,
+        },
+        Progress::CardRecognised {
+            slots: vec![SlotFound { pending_slot: false, ..slot(Authentication, true, false) }],
             elapsed_ms: 95,
         },
     ];
@@ -256,6 +260,7 @@ fn every_failure_of_a_procedure_is_explained() {
             ProcedureError::WrongFaceCode { tries_left: 1 },
             ProcedureError::CardOfAnotherPerson { item: "birth" },
             ProcedureError::AlreadyIssued(Authentication),
+            ProcedureError::CardMakesNoKeys,
             ProcedureError::NothingToRenew(Signature),
             ProcedureError::PinBlocked(Signature),
             ProcedureError::Pin(jpki::PinError::WrongLength { min: 6, max: 16 }),

@@ -176,6 +176,10 @@ pub mod tag {
     pub const ALGORITHM: u8 = 0x88;
     /// 01 if the card has a pending slot.
     pub const HAS_PENDING_SLOT: u8 = 0x89;
+    /// SHA-256 of the certificate that the key in the slot has overwritten.
+    pub const OVERWRITTEN_CERTIFICATE: u8 = 0x8A;
+    /// 01 if the card makes keys itself, 00 if they are imported.
+    pub const MAKES_KEYS: u8 = 0x8B;
     /// RSA key template.
     pub const RSA_KEY: u8 = 0xE2;
     /// EC key template.

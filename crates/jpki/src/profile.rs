@@ -10,7 +10,7 @@ use crate::kind::CertificateKind;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct IssuingProfile {
-    /// Its name, `jpki-2016` or `jpki-next`.
+    /// Its name: `jpki-2016`, `jpki-2016-single-slot` or `jpki-next`.
     pub name: String,
     /// Algorithm of the resident's keys; the authority signs with the same family.
     pub algorithm: KeyAlgorithm,
@@ -181,6 +181,12 @@ impl IssuingProfile {
         embedded(include_str!("../data/profiles/jpki-2016.toml"))
     }
 
+    /// The same on a card without a pending slot.
+    #[must_use]
+    pub fn jpki_2016_single_slot() -> Self {
+        embedded(include_str!("../data/profiles/jpki-2016-single-slot.toml"))
+    }
+
     /// ECDSA P-384, two PINs, 10 years.
     #[must_use]
     pub fn jpki_next() -> Self {
@@ -190,7 +196,8 @@ impl IssuingProfile {
     /// The profile of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::jpki_2016(), Self::jpki_next()].into_iter().find(|profile| profile.name == name)
+        let all = [Self::jpki_2016(), Self::jpki_2016_single_slot(), Self::jpki_next()];
+        all.into_iter().find(|profile| profile.name == name)
     }
 }
 
@@ -268,6 +275,13 @@ mod tests {
     }
 
     #[test]
+    fn a_card_without_a_pending_slot_is_issued_the_same() {
+        let only = IssuingProfile::jpki_2016_single_slot();
+        let usual = IssuingProfile::jpki_2016();
+        assert_eq!(IssuingProfile { name: usual.name.clone(), ..only }, usual);
+    }
+
+    #[test]
     fn the_next_card_has_two_pins_and_ten_years() {
         let profile = IssuingProfile::jpki_next();
         assert_eq!(profile.algorithm, KeyAlgorithm::EcP384);
@@ -304,7 +318,7 @@ mod tests {
 
     #[test]
     fn profiles_are_found_by_name() {
-        for name in ["jpki-2016", "jpki-next"] {
+        for name in ["jpki-2016", "jpki-2016-single-slot", "jpki-next"] {
             assert_eq!(IssuingProfile::named(name).unwrap().name, name);
         }
         for name in ["sim", "test", "production"] {

@@ -17,7 +17,7 @@ use crate::error::ProcedureError;
 use crate::journal::{self, JournalLine};
 use crate::line::{Line, failure_name};
 use crate::logbook::{Intent, LogBook, What};
-use crate::people::{Declined, People};
+use crate::people::{Declined, People, Question};
 use crate::plan::Step;
 use crate::procedure::{
     Action, AuthorityCall, CardCommand, CardReply, CaseInput, Event, Outcome, PinWanted, Procedure,
@@ -82,6 +82,10 @@ impl Driver<'_> {
                 Action::AskPins(wanted) => {
                     let event = self.ask_pins(&wanted);
                     self.step(procedure, event)
+                }
+                Action::AskOverwrite => {
+                    let answer = self.people.confirm(Question::OverwritesInPlace, self.deadline(PERSON));
+                    self.step(procedure, if answer == Ok(true) { Event::Agreed } else { Event::Declined })
                 }
                 Action::Authority(call) => {
                     let event = self.authority(call);

@@ -64,6 +64,9 @@ pub enum ProcedureError {
     /// The card has certificates already.
     #[error("the card already has its {0:?} certificate")]
     AlreadyIssued(CertificateKind),
+    /// The card makes no keys itself, and this terminal has none made elsewhere.
+    #[error("the card does not make keys itself")]
+    CardMakesNoKeys,
     /// A renewal needs a certificate to renew.
     #[error("the card has no {0:?} certificate to renew")]
     NothingToRenew(CertificateKind),
@@ -153,6 +156,7 @@ impl ProcedureError {
             Self::WrongFaceCode { .. } => "wrong-face-code",
             Self::CardOfAnotherPerson { .. } => "card-of-another-person",
             Self::AlreadyIssued(_) => "already-issued",
+            Self::CardMakesNoKeys => "card-makes-no-keys",
             Self::NothingToRenew(_) => "nothing-to-renew",
             Self::PinBlocked(_) => "pin-blocked",
             Self::Pin(_) => "pin",

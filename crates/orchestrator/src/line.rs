@@ -163,6 +163,7 @@ fn into_request(call: AuthorityCall, random: &mut dyn CryptoRngCore) -> (Request
             (Request::Confirm(confirmation), TransactionId(transaction))
         }
         AuthorityCall::Supersede(_, certificate) => (Request::Supersede(certificate), TransactionId(draw(random))),
+        AuthorityCall::Retire(_, certificate) => (Request::Retire(certificate), TransactionId(draw(random))),
     }
 }
 

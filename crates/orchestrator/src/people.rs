@@ -72,6 +72,9 @@ pub enum Question {
     ApplicantIsHere,
     /// Characters were replaced by 代替文字, at so many positions; the applicant agrees.
     SubstitutedCharacters(usize),
+    /// The card has no pending slot: from the making of the new key until the end the old certificates don't work, and if
+    /// the card is taken away in between, none does. The applicant agrees.
+    OverwritesInPlace,
 }
 
 /// A person cancelled, or did not answer in time.

@@ -23,7 +23,8 @@ pub enum Step {
     Confirm,
     /// The card makes the pending slot the active one.
     Commit,
-    /// The certificate that was replaced is revoked as superseded, by its serial.
+    /// The certificate that was replaced is revoked as superseded, by its serial. On a card without a pending slot that is due as
+    /// soon as its key is overwritten.
     Supersede,
 }
 

@@ -115,6 +115,8 @@ pub struct SlotFound {
     pub active: bool,
     /// Is something pending?
     pub pending: bool,
+    /// Has the card a pending slot? Without, a new key overwrites what is active.
+    pub pending_slot: bool,
 }
 
 /// How a pending slot was settled.

@@ -18,6 +18,8 @@ pub struct Slots {
     pub pending_key: bool,
     /// SHA-256 of the pending certificate.
     pub pending: Option<[u8; 32]>,
+    /// SHA-256 of the certificate that the pending key has overwritten, on a card without a pending slot.
+    pub overwritten: Option<[u8; 32]>,
 }
 
 impl Card {
@@ -36,11 +38,13 @@ impl Card {
             (None, None) => true,
             _ => false,
         };
+        let overwritten = self.chip.store.get(object::overwritten(kind))?;
         Ok(Slots {
             active: active.as_deref().map(|certificate| hash(certificate)),
             active_fits,
             pending_key: self.chip.store.has(object::pending_key(kind)),
             pending: self.chip.store.get(object::pending_certificate(kind))?.as_deref().map(|der| hash(der)),
+            overwritten: overwritten.and_then(|name| name.as_slice().try_into().ok()),
         })
     }
 }

@@ -91,7 +91,8 @@ fn sha256(bytes: &[u8]) -> [u8; NAME] {
     Sha256::digest(bytes).into()
 }
 
-/// Both slots and the PIN of one kind.
+/// Both slots and the PIN of one kind; on a card without a pending slot, the one slot, whose key is kept as a pending one until its
+/// certificate comes.
 struct Slot<'a> {
     chip: &'a mut Chip,
     kind: CertificateKind,
@@ -100,6 +101,10 @@ struct Slot<'a> {
 impl Slot<'_> {
     fn pin(&self) -> PinId {
         PinId::of(self.kind)
+    }
+
+    fn overwrites(&self) -> bool {
+        !self.chip.profile.pending_slot
     }
 
     /// §4.
@@ -125,7 +130,11 @@ impl Slot<'_> {
         put(tag::PIN_SET, &[u8::from(self.pin().is_set(store))]);
         put(tag::TRIES_LEFT, &[self.pin().tries_left(store)?]);
         put(tag::ALGORITHM, &[self.chip.profile.algorithm.code()]);
-        put(tag::HAS_PENDING_SLOT, &[1]);
+        put(tag::HAS_PENDING_SLOT, &[u8::from(!self.overwrites())]);
+        if let Some(overwritten) = store.get(object::overwritten(self.kind))? {
+            put(tag::OVERWRITTEN_CERTIFICATE, &overwritten);
+        }
+        put(tag::MAKES_KEYS, &[u8::from(self.chip.profile.makes_keys)]);
         let mut template = Zeroizing::new(Vec::new());
         tlv::push(&mut template, u16::from(tag::STATUS), &body);
         Ok(template)
@@ -155,8 +164,12 @@ impl Slot<'_> {
     }
 
     fn generate(&mut self, algorithm: u8, data: &[u8]) -> Answer {
+        if !self.chip.profile.makes_keys {
+            return Err(Sw::NOT_SUPPORTED.into());
+        }
         self.ready_for_key(algorithm)?;
-        let transaction: [u8; TRANSACTION_ID_LENGTH] = data.try_into().map_err(|_| Sw::WRONG_LENGTH)?;
+        let (transaction, rest) = self.transaction(data)?;
+        no_data(rest)?;
         let (mut rng, counted) = self.chip.generation_rng()?;
         let timing = self.chip.profile.timing;
         let time = timing.key_generation_mean.mul_f64(key_generation_share(uniform(&mut rng)));
@@ -167,17 +180,31 @@ impl Slot<'_> {
 
     fn import(&mut self, algorithm: u8, data: &[u8]) -> Answer {
         self.ready_for_key(algorithm)?;
-        let (transaction, template) = data.split_first_chunk::<TRANSACTION_ID_LENGTH>().ok_or(Sw::WRONG_LENGTH)?;
+        let (transaction, template) = self.transaction(data)?;
         let key = PrivateKey::from_template(self.chip.profile.algorithm, template).ok_or(Sw::BAD_DATA)?;
-        self.store_key(&key, *transaction, None)
+        self.store_key(&key, transaction, None)
     }
 
-    /// May a new key come into the pending slot?
+    /// Splits off the transaction ID, and what is to be overwritten, which must be named as it is.
+    fn transaction<'d>(&self, data: &'d [u8]) -> Result<([u8; TRANSACTION_ID_LENGTH], &'d [u8]), Failure> {
+        let (transaction, rest) = data.split_first_chunk::<TRANSACTION_ID_LENGTH>().ok_or(Sw::WRONG_LENGTH)?;
+        let Some(content) = self.content().filter(|_| self.overwrites()).transpose()? else {
+            return Ok((*transaction, rest));
+        };
+        let (named, rest) = rest.split_first_chunk::<NAME>().ok_or(Sw::WRONG_LENGTH)?;
+        if *named != content {
+            return Err(Sw::NOT_FOUND.into());
+        }
+        Ok((*transaction, rest))
+    }
+
+    /// May a new key come into the pending slot, or over what is in the only one?
     fn ready_for_key(&self, algorithm: u8) -> Result<(), Sw> {
         if algorithm != self.chip.profile.algorithm.code() {
             return Err(Sw::NOT_SUPPORTED);
         }
-        if self.chip.store.has(object::pending_key(self.kind)) || !self.pin().is_set(&self.chip.store) {
+        let occupied = self.chip.store.has(object::pending_key(self.kind)) && !self.overwrites();
+        if occupied || !self.pin().is_set(&self.chip.store) {
             return Err(Sw::CONDITIONS);
         }
         Ok(())
@@ -196,12 +223,42 @@ impl Slot<'_> {
             Change::put(object::pending_transaction(self.kind), transaction),
         ];
         changes.extend(counted);
+        if self.overwrites()
+            && let Some(overwritten) = self.chip.store.get(object::active_certificate(self.kind))?
+        {
+            // A key that overwrites a key without a certificate takes over what that one has overwritten.
+            if !self.chip.mistakes.forget_overwritten {
+                changes.push(Change::put(object::overwritten(self.kind), sha256(&overwritten)));
+            }
+            changes.push(Change::Delete(object::active_key(self.kind)));
+            changes.push(Change::Delete(object::active_certificate(self.kind)));
+        }
         self.chip.store.transact(changes)?;
         Ok(Zeroizing::new(sha256(&spki).to_vec()))
     }
 
     fn pending_key(&self) -> Result<PrivateKey, Failure> {
-        Ok(self.chip.key(object::pending_key(self.kind))?.ok_or(Sw::NOT_FOUND)?)
+        let only = match self.chip.key(object::pending_key(self.kind))? {
+            None if self.overwrites() => self.chip.key(object::active_key(self.kind))?,
+            pending => pending,
+        };
+        Ok(only.ok_or(Sw::NOT_FOUND)?)
+    }
+
+    /// The certificate in the slot that this page's commands work on.
+    fn written_certificate(&self) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
+        let id = if self.overwrites() { object::active_certificate } else { object::pending_certificate };
+        Ok(self.chip.store.get(id(self.kind))?)
+    }
+
+    /// The name of what is in that slot.
+    fn content(&self) -> Option<Result<[u8; NAME], Failure>> {
+        match self.written_certificate() {
+            Ok(Some(certificate)) => Some(Ok(sha256(&certificate))),
+            Ok(None) if !self.chip.store.has(object::pending_key(self.kind)) => None,
+            Ok(None) => Some(self.pending_spki().map(|spki| sha256(&spki))),
+            Err(failure) => Some(Err(failure)),
+        }
     }
 
     fn pending_spki(&self) -> Result<Vec<u8>, Failure> {
@@ -230,19 +287,24 @@ impl Slot<'_> {
         {
             return Err(Sw::BAD_DATA.into());
         }
-        let id = object::pending_certificate(self.kind);
-        match self.chip.store.get(id)? {
-            Some(written) if *written == certificate => done(),
-            Some(_) => Err(Sw::CONDITIONS.into()),
-            None => {
-                self.chip.store.transact(vec![Change::put(id, certificate)])?;
-                done()
-            }
+        match self.written_certificate()? {
+            Some(written) if *written == certificate => return done(),
+            Some(_) => return Err(Sw::CONDITIONS.into()),
+            None => {}
         }
+        let written = Change::put(object::pending_certificate(self.kind), certificate);
+        let mut changes = vec![written];
+        if self.overwrites() {
+            // There is no other slot to wait in: the holder has it at once.
+            changes.extend(activation(self.kind));
+            changes.push(Change::Delete(object::overwritten(self.kind)));
+        }
+        self.chip.store.transact(changes)?;
+        done()
     }
 
     fn certificate(&self) -> Answer {
-        Ok(self.chip.store.get(object::pending_certificate(self.kind))?.ok_or(Sw::NOT_FOUND)?)
+        Ok(self.written_certificate()?.ok_or(Sw::NOT_FOUND)?)
     }
 
     fn commit(&mut self, data: &[u8]) -> Answer {
@@ -263,18 +325,23 @@ impl Slot<'_> {
 
     fn discard(&mut self, data: &[u8]) -> Answer {
         let name = name(data)?;
-        let content = match self.chip.store.get(object::pending_certificate(self.kind))? {
-            Some(certificate) => sha256(&certificate),
-            None => sha256(&self.pending_spki()?),
-        };
+        let content = self.content().ok_or(Sw::NOT_FOUND)??;
         if content != name && !self.chip.mistakes.unnamed_commit {
             return Err(Sw::NOT_FOUND.into());
         }
-        self.chip.store.transact(vec![
-            Change::Delete(object::pending_key(self.kind)),
-            Change::Delete(object::pending_certificate(self.kind)),
-            Change::Delete(object::pending_transaction(self.kind)),
-        ])?;
+        let mut objects = vec![
+            object::pending_key(self.kind),
+            object::pending_certificate(self.kind),
+            object::pending_transaction(self.kind),
+        ];
+        if self.overwrites() {
+            objects.extend([
+                object::active_key(self.kind),
+                object::active_certificate(self.kind),
+                object::overwritten(self.kind),
+            ]);
+        }
+        self.chip.store.transact(objects.into_iter().map(Change::Delete).collect())?;
         done()
     }
 }

@@ -8,6 +8,8 @@ pub enum Mistake {
     UnnamedCommit,
     /// COMMIT of one kind makes every complete pending slot active.
     CommitBothKinds,
+    /// A card without a pending slot forgets the name of the certificate that it overwrites.
+    ForgetOverwritten,
 }
 
 /// The mistakes of one card.
@@ -15,6 +17,7 @@ pub enum Mistake {
 pub(crate) struct Mistakes {
     pub(crate) unnamed_commit: bool,
     pub(crate) commit_both_kinds: bool,
+    pub(crate) forget_overwritten: bool,
 }
 
 impl Mistakes {
@@ -22,6 +25,7 @@ impl Mistakes {
         match mistake {
             Mistake::UnnamedCommit => self.unnamed_commit = true,
             Mistake::CommitBothKinds => self.commit_both_kinds = true,
+            Mistake::ForgetOverwritten => self.forget_overwritten = true,
         }
     }
 }

@@ -24,6 +24,17 @@ pub struct CardProfile {
     pub scp03_mode: Scp03Mode,
     /// How long the card computes.
     pub timing: CardTiming,
+    /// Has it a pending slot beside the active one? Without, a new key overwrites the old one in place.
+    #[serde(default = "yes")]
+    pub pending_slot: bool,
+    /// Does it make keys itself? If not, they are made elsewhere and imported.
+    #[serde(default = "yes")]
+    pub makes_keys: bool,
+}
+
+/// What cards were before there were others.
+const fn yes() -> bool {
+    true
 }
 
 /// Length of SCP03 challenges, cryptograms and MACs (GlobalPlatform Amendment D v1.2 §5.1).
@@ -81,7 +92,15 @@ impl CardProfile {
                 key_generation_mean: Duration::from_millis(4_900),
                 signature: Duration::from_millis(201),
             },
+            pending_slot: true,
+            makes_keys: true,
         }
+    }
+
+    /// The same card without a pending slot: one key and one certificate of each kind, overwritten in place.
+    #[must_use]
+    pub fn jpki_2016_single_slot() -> Self {
+        Self { name: "jpki-2016-single-slot".into(), pending_slot: false, ..Self::jpki_2016() }
     }
 
     /// The next card: ECDSA on P-384, and AES-192 for the channel as in protection profile C0858.
@@ -100,6 +119,8 @@ impl CardProfile {
                 key_generation_mean: Duration::from_millis(420),
                 signature: Duration::from_millis(160),
             },
+            pending_slot: true,
+            makes_keys: true,
         }
     }
 }

@@ -50,6 +50,16 @@ pub(crate) mod object {
         slot(0x18, kind)
     }
 
+    /// SHA-256 of the certificate that was overwritten, on a card without a pending slot.
+    pub(crate) const fn overwritten(kind: CertificateKind) -> ObjectId {
+        slot(0x1A, kind)
+    }
+
+    /// A data object that STORE DATA has put there.
+    pub(crate) const fn stored_data(place: usize) -> ObjectId {
+        ObjectId(0x0040 + place as u16)
+    }
+
     const fn slot(base: u16, kind: CertificateKind) -> ObjectId {
         ObjectId(base + kind as u16)
     }

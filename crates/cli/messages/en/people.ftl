@@ -17,6 +17,7 @@ people-substituted-characters = { $count ->
     [one] One character is
    *[other] { $count } characters are
 } replaced by a substitute. Does the applicant agree?
+people-overwrites-in-place = This card has no second place for a new key. Until the end the old certificates do not work, and if the card is taken away before, none does. The card stays where it is until all is done. Does the applicant agree?
 people-yes-no = [yes = y / no = n]
 people-yes-no-again = Please answer y or n
 people-choose-substitute = Character { $position } of the { $text } can't stand in a certificate. Type its substitute

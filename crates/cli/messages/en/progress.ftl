@@ -24,6 +24,7 @@ progress-slot-empty = not issued
 progress-slot-active = issued
 progress-slot-pending = being written
 progress-slot-active-pending = issued (renewal under way)
+progress-card-overwrites = a new key overwrites the old one on this card
 progress-slot-separator = {"  "}
 progress-card-lost = The card was taken away. Please put the same card back
 progress-authority-retried = asking the authority again (attempt { $attempt })

@@ -11,6 +11,7 @@ people-card-face-code = 照合番号B (生年月日 6 桁、有効期限の西�
 people-card-face-code-format = 14 桁の数字で入力してください
 people-applicant-is-here = 申請者は窓口にいて、本人確認が済んでいますか
 people-substituted-characters = { $count } 字を代替文字に置き換えます。申請者は同意していますか
+people-overwrites-in-place = このカードは、新しい鍵を今の鍵に上書きします。終わるまで今の電子証明書は使えません。途中でカードを外すと、使える電子証明書がなくなります。終わるまでカードを動かさないでください。申請者は同意していますか
 people-yes-no = [はい = y / いいえ = n]
 people-yes-no-again = y か n で答えてください
 people-choose-substitute = { $text }の { $position } 文字目は電子証明書に使えません。代替文字を入力してください

@@ -18,6 +18,7 @@ progress-slot-empty = 未発行
 progress-slot-active = 発行済
 progress-slot-pending = 書込み途中
 progress-slot-active-pending = 発行済 (更新の途中)
+progress-card-overwrites = このカードは鍵を上書きします
 progress-slot-separator = {"  "}
 progress-card-lost = カードが外れました。同じカードをもう一度置いてください
 progress-authority-retried = 認証局にもう一度問い合わせています ({ $attempt } 回目)

@@ -59,7 +59,9 @@ impl Report for CardReport {
     }
 
     fn show(&self, screen: &mut Screen, messages: &Messages) -> io::Result<()> {
+        let overwrites = self.slots.iter().any(|slot| !slot.pending_slot);
         let slots = self.slots.iter().map(|slot| slot_text(messages, slot));
-        screen.entry(Mark::Plain, &Entry::new(messages.get("progress-card"), slots))
+        let texts = slots.chain(overwrites.then(|| messages.get("progress-card-overwrites")));
+        screen.entry(Mark::Plain, &Entry::new(messages.get("progress-card"), texts))
     }
 }

@@ -24,9 +24,10 @@ pub(super) fn encode(command: &CardCommand, algorithm: u8) -> Option<CommandApdu
         CardCommand::VerifyPin(kind, pin) => {
             CommandApdu::new(CLA, ins::VERIFY, 0, pin_reference(*kind)).with_sensitive(secret(pin))
         }
-        CardCommand::Generate(kind, transaction) => CommandApdu::new(CLA, ins::GENERATE_KEY_PAIR, kind.p1(), algorithm)
-            .with_data(transaction.to_vec())
-            .with_le(SHORT_ANSWER),
+        CardCommand::Generate(kind, transaction, overwrites) => {
+            let data = [&transaction[..], overwrites.as_ref().map_or(&[][..], |name| &name[..])].concat();
+            CommandApdu::new(CLA, ins::GENERATE_KEY_PAIR, kind.p1(), algorithm).with_data(data).with_le(SHORT_ANSWER)
+        }
         CardCommand::ReadKey(kind) => plain(ins::GET_PENDING_PUBLIC_KEY, *kind).with_le(LONG_ANSWER),
         CardCommand::Sign(kind, data) => {
             plain(ins::SIGN_WITH_PENDING_KEY, *kind).with_data(data.clone()).with_le(LONG_ANSWER)
@@ -99,6 +100,10 @@ fn slot_status(data: &[u8]) -> Option<SlotStatus> {
         pin_set: byte(tag::PIN_SET)? != 0,
         tries_left: byte(tag::TRIES_LEFT)?,
         algorithm: byte(tag::ALGORITHM)?,
+        pending_slot: byte(tag::HAS_PENDING_SLOT)? != 0,
+        overwritten: value(tag::OVERWRITTEN_CERTIFICATE).map(Name::try_from).transpose().ok()?,
+        // A card that says nothing of it is one that does.
+        makes_keys: byte(tag::MAKES_KEYS) != Some(0),
     })
 }
 

@@ -81,6 +81,8 @@ pub(super) struct KindState {
     pub(super) written: bool,
     /// The predecessor could not be superseded.
     pub(super) unsettled: bool,
+    /// The predecessor is valid, and its key is overwritten: that comes before anything else.
+    pub(super) orphaned: bool,
     pub(super) transaction: Option<TransactionId>,
     pub(super) spki: Option<Vec<u8>>,
     pub(super) certificate: Option<Zeroizing<Vec<u8>>>,
@@ -99,6 +101,7 @@ impl KindState {
         self.done.clear();
         self.written = false;
         self.unsettled = false;
+        self.orphaned = false;
         self.transaction = None;
         self.spki = None;
         self.certificate = None;
@@ -114,6 +117,8 @@ pub(super) struct Case {
     pub(super) pins: Vec<(CertificateKind, Pin)>,
     pub(super) card_serial: Option<Zeroizing<Vec<u8>>>,
     pub(super) holder_checked: bool,
+    /// The clerk knows that certificates on the card will be overwritten in place.
+    pub(super) overwriting_agreed: bool,
     /// Times that the card was lost.
     pub(super) losses: u8,
     pub(super) report: ProcedureReport,
@@ -134,6 +139,7 @@ impl Case {
             pins: Vec::new(),
             card_serial: None,
             holder_checked: input.applicant.is_none(),
+            overwriting_agreed: false,
             losses: 0,
             report: ProcedureReport::default(),
             told: Told::default(),
@@ -188,12 +194,24 @@ impl Case {
         }
     }
 
-    /// The first step of the plan that is not done.
+    /// The first step of the plan that is not done. A valid certificate whose key is gone is revoked before anything else.
     pub(super) fn next_step(&self) -> Option<(CertificateKind, Step)> {
         let open = |(kind, step): &&(CertificateKind, Step)| {
             self.kinds.get(kind).is_some_and(|state| !state.done.contains(step))
         };
-        self.input.plan.steps().iter().find(open).copied()
+        let orphaned = |(kind, _): &&(CertificateKind, Step)| self.kinds.get(kind).is_some_and(|state| state.orphaned);
+        let steps = self.input.plan.steps();
+        let mut overdue = steps.iter().filter(|(_, step)| *step == Step::Supersede).filter(orphaned).filter(open);
+        overdue.next().or_else(|| steps.iter().find(open)).copied()
+    }
+
+    /// Would the next key of `kind` overwrite a certificate without the clerk's knowledge?
+    pub(super) fn overwrites_unasked(&self, kind: CertificateKind) -> bool {
+        let overwrites = |status: &SlotStatus| !status.pending_slot && status.active.is_some();
+        !self.overwriting_agreed
+            && self.kinds.get(&kind).is_some_and(|state| {
+                !state.done.contains(&Step::GenerateKey) && state.status.as_ref().is_some_and(overwrites)
+            })
     }
 
     pub(super) fn done(&mut self, kind: CertificateKind, step: Step) {

@@ -18,17 +18,22 @@ pub(super) enum Finding {
     AskAboutPending(Name),
     /// A certificate is active: ask what became of it and of its predecessor.
     AskAboutActive(Name),
+    /// A key without a certificate has overwritten this one: ask what became of it.
+    AskAboutOverwritten(Name),
     /// A key without a certificate is of no use to anybody.
     Discard(Name),
 }
 
 /// Reads the status of `kind` as the card gave it.
 pub(super) fn finding(state: &KindState) -> Finding {
-    match state.status.as_ref().map(|status| (&status.pending, status.active)) {
-        Some((Pending::Key(name), _)) => Finding::Discard(*name),
-        Some((Pending::Complete(_, name), _)) => Finding::AskAboutPending(*name),
-        Some((Pending::Empty, Some(active))) => Finding::AskAboutActive(active),
-        Some((Pending::Empty, None)) | None => Finding::Clear,
+    let Some(status) = &state.status else { return Finding::Clear };
+    match (&status.pending, status.active, status.overwritten) {
+        // It stays: the card would forget with it what it has overwritten.
+        (Pending::Key(_), _, Some(overwritten)) => Finding::AskAboutOverwritten(overwritten),
+        (Pending::Key(name), ..) => Finding::Discard(*name),
+        (Pending::Complete(_, name), ..) => Finding::AskAboutPending(*name),
+        (Pending::Empty, Some(active), _) => Finding::AskAboutActive(active),
+        (Pending::Empty, None, _) => Finding::Clear,
     }
 }
 
@@ -39,11 +44,10 @@ pub(super) fn take_up_pending(case: &mut Case, kind: CertificateKind, found: Cer
     let Some(Pending::Complete(transaction, name)) = state.status.as_ref().map(|status| status.pending.clone()) else {
         return None;
     };
-    let before_confirmation = [Step::Pin, Step::GenerateKey, Step::Request, Step::Check, Step::Write, Step::Exercise];
     match found.state {
-        IssueState::Issued => state.done.extend(before_confirmation),
+        IssueState::Issued => state.done.extend(BEFORE_CONFIRMATION),
         IssueState::Valid => {
-            state.done.extend(before_confirmation);
+            state.done.extend(BEFORE_CONFIRMATION);
             state.done.insert(Step::Confirm);
         }
         IssueState::Revoked | IssueState::Superseded | IssueState::Unknown => return Some(name),
@@ -55,6 +59,83 @@ pub(super) fn take_up_pending(case: &mut Case, kind: CertificateKind, found: Cer
     state.predecessor = found.predecessor_to_supersede();
     state.at_authority = Some(found);
     None
+}
+
+/// What a certificate has behind it that waits for its confirmation.
+const BEFORE_CONFIRMATION: [Step; 6] =
+    [Step::Pin, Step::GenerateKey, Step::Request, Step::Check, Step::Write, Step::Exercise];
+
+/// What is left to do about the only slot of a kind, once the authority has said what became of the certificate in it.
+pub(super) enum OnlySlot {
+    /// Nothing at once.
+    Clear,
+    /// It waits for its confirmation: read it, for the report.
+    Read(Name),
+    /// It is revoked: nobody's.
+    Discard(Name),
+}
+
+/// The authority has said what became of the certificate in the only slot of `kind`. Its holder has it already, valid or not.
+pub(super) fn take_up_only(case: &mut Case, kind: CertificateKind, found: CertificateState) -> OnlySlot {
+    let settles = case.input.plan.purpose() == Purpose::Settle;
+    let state = case.kind(kind);
+    let Some(name) = state.status.as_ref().and_then(|status| status.active) else { return OnlySlot::Clear };
+    // The key of whatever it replaced was overwritten by its own.
+    let orphan = found.predecessor_to_supersede();
+    match found.state {
+        IssueState::Valid | IssueState::Unknown => {
+            take_up_active(case, kind, found);
+            OnlySlot::Clear
+        }
+        IssueState::Issued => {
+            state.done.extend(BEFORE_CONFIRMATION);
+            state.taken_up |= state.sha256 != Some(name);
+            state.written = true;
+            state.transaction = found.issue.as_ref().map(|issue| issue.transaction.0);
+            state.sha256 = Some(name);
+            state.orphaned = orphan.is_some();
+            state.predecessor = orphan;
+            state.at_authority = Some(found);
+            OnlySlot::Read(name)
+        }
+        IssueState::Revoked | IssueState::Superseded => {
+            state.orphaned = orphan.is_some();
+            replace_gone(state, found, settles);
+            if settles { OnlySlot::Discard(name) } else { OnlySlot::Clear }
+        }
+    }
+}
+
+/// The authority has said what became of the certificate that the key in the only slot of `kind` has overwritten.
+pub(super) fn take_up_overwritten(case: &mut Case, kind: CertificateKind, found: CertificateState) {
+    let settles = case.input.plan.purpose() == Purpose::Settle;
+    let state = case.kind(kind);
+    state.orphaned = found.state == IssueState::Valid;
+    replace_gone(state, found, settles);
+}
+
+/// A certificate that serves nobody any more is to be replaced, unless the procedure only settles; if it is an orphan, it is
+/// revoked first.
+fn replace_gone(state: &mut KindState, found: CertificateState, settles: bool) {
+    // One that was given up on was to replace another: that is the one which is renewed.
+    let predecessor = found.issue.as_ref().and_then(|issue| issue.predecessor.as_ref()).map(|(name, _)| name.clone());
+    state.predecessor = match found.state {
+        IssueState::Valid => found.own_name(),
+        _ => predecessor.or_else(|| found.own_name()),
+    };
+    if settles {
+        state.done.extend(Step::ORDER);
+    } else {
+        state.done.insert(Step::Supersede);
+    }
+    if state.orphaned {
+        state.done.remove(&Step::Supersede);
+    } else if settles {
+        state.predecessor = None;
+    }
+    state.sha256 = None;
+    state.issued = None;
+    state.at_authority = Some(found);
 }
 
 /// The authority has said what became of the active certificate. Marks what need not be done any more.
@@ -109,7 +190,8 @@ pub(super) fn judge(case: &mut Case) -> Result<(), ProcedureError> {
 /// Something is left to be settled: a certificate that waits, or a predecessor that is still valid.
 fn is_open(state: &KindState) -> bool {
     let waits = |status: &SlotStatus| matches!(status.pending, Pending::Complete(..));
-    state.predecessor.is_some() || state.status.as_ref().is_some_and(waits)
+    let unconfirmed = state.at_authority.as_ref().is_some_and(|found| found.state == IssueState::Issued);
+    state.predecessor.is_some() || unconfirmed || state.status.as_ref().is_some_and(waits)
 }
 
 /// No certificate of this kind is on the card, and none is on its way in this procedure.
@@ -131,6 +213,7 @@ pub(super) fn slots_found(case: &Case) -> Vec<SlotFound> {
             kind: *kind,
             active: state.status.as_ref().is_some_and(|status| status.active.is_some()),
             pending: state.status.as_ref().is_some_and(|status| status.pending != Pending::Empty),
+            pending_slot: state.status.as_ref().is_none_or(|status| status.pending_slot),
         })
         .collect()
 }

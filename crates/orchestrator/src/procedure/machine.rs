@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::case::{Case, CaseInput};
-use super::look::{self, Finding};
+use super::look::{self, Finding, OnlySlot};
 use super::steps::{Stepping, advance, not_as_asked, read_issued, stepped};
 use super::{Action, AuthorityCall, CardCommand, CardData, CardReply, Event, Name, Outcome, Pending};
 use crate::error::ProcedureError;
@@ -40,6 +40,7 @@ pub(super) enum State {
         rest: VecDeque<CertificateKind>,
     },
     EndingForPins,
+    AskingToOverwrite,
     AskingPins,
     Stepping(Stepping),
     /// Emptying the pending slot before giving up.
@@ -61,6 +62,8 @@ pub(super) enum Look {
     ReadPending(Name),
     AskPending,
     AskActive,
+    ReadActive(Name),
+    AskOverwritten,
     Discard,
 }
 
@@ -110,7 +113,13 @@ fn transition(case: &mut Case, state: State, event: Event) -> Next {
             case.pins = pins;
             (State::BeginningCard { face_code: None }, Action::BeginCard)
         }
-        (State::AskingFaceCode | State::AskingPins, Event::Declined) => finish(case, Some(ProcedureError::Cancelled)),
+        (State::AskingToOverwrite, Event::Agreed) => {
+            case.overwriting_agreed = true;
+            (State::AskingPins, Action::AskPins(case.pins_wanted()))
+        }
+        (State::AskingFaceCode | State::AskingToOverwrite | State::AskingPins, Event::Declined) => {
+            finish(case, Some(ProcedureError::Cancelled))
+        }
         (State::BeginningCard { face_code }, Event::CardReady) => {
             (State::ReadingSerial { face_code }, Action::Card(CardCommand::ReadSerial))
         }
@@ -147,7 +156,13 @@ fn transition(case: &mut Case, state: State, event: Event) -> Next {
         (State::OpeningChannel, Event::Card(CardReply::Done(_))) => begin_look(case),
         (State::OpeningChannel, Event::Card(_)) => end_card(Some(ProcedureError::WrongCard)),
         (State::Looking { kind, at, rest }, event) => looked(case, kind, at, rest, event),
-        (State::EndingForPins, Event::CardEnded) => (State::AskingPins, Action::AskPins(case.pins_wanted())),
+        (State::EndingForPins, Event::CardEnded) => {
+            if case.kinds.keys().any(|kind| case.overwrites_unasked(*kind)) {
+                (State::AskingToOverwrite, Action::AskOverwrite)
+            } else {
+                (State::AskingPins, Action::AskPins(case.pins_wanted()))
+            }
+        }
         (State::EndingToLookAgain, Event::CardEnded) => {
             case.start_again();
             (State::BeginningCard { face_code: None }, Action::BeginCard)
@@ -280,10 +295,8 @@ fn looked(case: &mut Case, kind: CertificateKind, at: Look, rest: VecDeque<Certi
                     State::Looking { kind, at: Look::ReadPending(name), rest },
                     Action::Card(CardCommand::ReadBack(kind)),
                 ),
-                Finding::AskAboutActive(name) => (
-                    State::Looking { kind, at: Look::AskActive, rest },
-                    Action::Authority(AuthorityCall::StateOf(name)),
-                ),
+                Finding::AskAboutActive(name) => ask(kind, Look::AskActive, name, rest),
+                Finding::AskAboutOverwritten(name) => ask(kind, Look::AskOverwritten, name, rest),
                 Finding::Discard(name) => discard_found(kind, name, rest),
             }
         }
@@ -293,7 +306,7 @@ fn looked(case: &mut Case, kind: CertificateKind, at: Look, rest: VecDeque<Certi
                 return discard_found(kind, name, rest);
             }
             case.kind(kind).issued = read_issued(kind, &certificate);
-            (State::Looking { kind, at: Look::AskPending, rest }, Action::Authority(AuthorityCall::StateOf(name)))
+            ask(kind, Look::AskPending, name, rest)
         }
         (Look::AskPending, Event::Authority(Answer::State(found), _)) => {
             match look::take_up_pending(case, kind, found) {
@@ -302,21 +315,42 @@ fn looked(case: &mut Case, kind: CertificateKind, at: Look, rest: VecDeque<Certi
             }
         }
         (Look::AskActive, Event::Authority(Answer::State(found), _)) => {
-            look::take_up_active(case, kind, found);
+            if case.kind(kind).status.as_ref().is_some_and(|status| status.pending_slot) {
+                look::take_up_active(case, kind, found);
+                return look_on(case, rest);
+            }
+            match look::take_up_only(case, kind, found) {
+                OnlySlot::Clear => look_on(case, rest),
+                OnlySlot::Read(name) => (
+                    State::Looking { kind, at: Look::ReadActive(name), rest },
+                    Action::Card(CardCommand::ReadBack(kind)),
+                ),
+                OnlySlot::Discard(name) => discard_found(kind, name, rest),
+            }
+        }
+        (Look::ReadActive(name), Event::Card(CardReply::Done(CardData::Bytes(certificate)))) => {
+            if Name::from(Sha256::digest(&certificate)) != name {
+                return end_card(Some(ProcedureError::WrongCard));
+            }
+            case.kind(kind).issued = read_issued(kind, &certificate);
+            look_on(case, rest)
+        }
+        (Look::AskOverwritten, Event::Authority(Answer::State(found), _)) => {
+            look::take_up_overwritten(case, kind, found);
             look_on(case, rest)
         }
         (Look::Discard, Event::Card(CardReply::Done(_))) => {
             case.told.settled(kind, Settlement::Discarded);
             if let Some(status) = &mut case.kind(kind).status {
                 status.pending = Pending::Empty;
+                if !status.pending_slot {
+                    status.active = None;
+                }
             }
             case.kind(kind).issued = None;
             // What is active was hidden by what was pending: look at it now.
             match look::finding(case.kind(kind)) {
-                Finding::AskAboutActive(name) => (
-                    State::Looking { kind, at: Look::AskActive, rest },
-                    Action::Authority(AuthorityCall::StateOf(name)),
-                ),
+                Finding::AskAboutActive(name) => ask(kind, Look::AskActive, name, rest),
                 _ => look_on(case, rest),
             }
         }
@@ -326,6 +360,10 @@ fn looked(case: &mut Case, kind: CertificateKind, at: Look, rest: VecDeque<Certi
         (_, Event::Card(_)) => end_card(Some(ProcedureError::WrongCard)),
         (at, event) => unexpected(case, &State::Looking { kind, at, rest }, &event),
     }
+}
+
+fn ask(kind: CertificateKind, at: Look, name: Name, rest: VecDeque<CertificateKind>) -> Next {
+    (State::Looking { kind, at, rest }, Action::Authority(AuthorityCall::StateOf(name)))
 }
 
 fn discard_found(kind: CertificateKind, name: Name, rest: VecDeque<CertificateKind>) -> Next {
@@ -338,7 +376,11 @@ impl State {
     /// Is a card transaction open?
     fn holds_card(&self) -> bool {
         match self {
-            Self::AskingFaceCode | Self::BeginningCard { .. } | Self::AskingPins | Self::Finished => false,
+            Self::AskingFaceCode
+            | Self::BeginningCard { .. }
+            | Self::AskingToOverwrite
+            | Self::AskingPins
+            | Self::Finished => false,
             Self::ReadingSerial { .. }
             | Self::ReadingHolder
             | Self::OpeningChannel
@@ -370,6 +412,7 @@ impl State {
             Self::OpeningChannel => "opening the channel",
             Self::Looking { .. } => "looking",
             Self::EndingForPins | Self::EndingToLookAgain | Self::Ending { .. } => "ending the card transaction",
+            Self::AskingToOverwrite => "asking whether to overwrite",
             Self::AskingPins => "asking for PINs",
             Self::Stepping(stepping) => stepping.name(),
             Self::Discarding { .. } => "discarding",
@@ -383,6 +426,7 @@ impl Event {
         match self {
             Self::FaceCode(_) => "the number on the card's face",
             Self::Pins(_) => "PINs",
+            Self::Agreed => "agreed",
             Self::Declined => "declined",
             Self::CardReady => "card ready",
             Self::Card(_) => "an answer of the card",

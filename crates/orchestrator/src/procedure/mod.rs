@@ -37,6 +37,9 @@ pub enum Action {
     AskFaceCode,
     /// Ask the resident for PINs. Answer: [`Event::Pins`] or [`Event::Declined`].
     AskPins(Vec<PinWanted>),
+    /// Ask the clerk whether the certificates on the card may be overwritten in place. Answer: [`Event::Agreed`] or
+    /// [`Event::Declined`].
+    AskOverwrite,
     /// Wait for a card, connect and begin a transaction. Answer: [`Event::CardReady`] or [`Event::CardFailed`].
     BeginCard,
     /// Send a command. Answer: [`Event::Card`], [`Event::CardLost`], [`Event::CardFailed`] or [`Event::Failed`].
@@ -65,6 +68,8 @@ pub enum Event {
     FaceCode(Zeroizing<String>),
     /// The PINs that the resident entered, each once.
     Pins(Vec<(CertificateKind, Pin)>),
+    /// What is on the card may be overwritten.
+    Agreed,
     /// A person cancelled.
     Declined,
     /// A transaction has begun.
@@ -109,8 +114,8 @@ pub enum CardCommand {
     SetPin(CertificateKind, Pin),
     /// Verifies the PIN.
     VerifyPin(CertificateKind, Pin),
-    /// Makes a key pair in the pending slot.
-    Generate(CertificateKind, TransactionId),
+    /// Makes a key pair in the pending slot. On a card without one, what it overwrites is named.
+    Generate(CertificateKind, TransactionId, Option<Name>),
     /// Reads the pending key's SubjectPublicKeyInfo.
     ReadKey(CertificateKind),
     /// Signs a DigestInfo or a hash with the pending key.
@@ -171,7 +176,7 @@ impl CardCommand {
             Self::Status(kind)
             | Self::SetPin(kind, _)
             | Self::VerifyPin(kind, _)
-            | Self::Generate(kind, _)
+            | Self::Generate(kind, ..)
             | Self::ReadKey(kind)
             | Self::Sign(kind, _)
             | Self::Write(kind, ..)
@@ -225,6 +230,24 @@ pub struct SlotStatus {
     pub tries_left: u8,
     /// The algorithm of new keys, as in `jpki::card::algorithm`.
     pub algorithm: u8,
+    /// Is there a pending slot? Without, a new key overwrites what is active.
+    pub pending_slot: bool,
+    /// The certificate that the key in the only slot has overwritten, until that has a certificate of its own.
+    pub overwritten: Option<Name>,
+    /// Does the card make keys itself?
+    pub makes_keys: bool,
+}
+
+impl SlotStatus {
+    /// What a new key would overwrite: the content of the only slot, if there is one.
+    #[must_use]
+    pub fn to_overwrite(&self) -> Option<Name> {
+        match (&self.pending, self.active) {
+            _ if self.pending_slot => None,
+            (Pending::Key(name), _) => Some(*name),
+            (_, active) => active,
+        }
+    }
 }
 
 /// What a pending slot holds.
@@ -257,6 +280,8 @@ pub enum AuthorityCall {
     },
     /// Revoke a certificate as superseded.
     Supersede(CertificateKind, authority_link::IssuerAndSerial),
+    /// Revoke a certificate whose key was overwritten, before it has a successor.
+    Retire(CertificateKind, authority_link::IssuerAndSerial),
 }
 
 impl AuthorityCall {
@@ -267,7 +292,7 @@ impl AuthorityCall {
             Self::StateOf(_) => "genm",
             Self::Certify(..) => "ir",
             Self::Confirm { .. } => "certConf",
-            Self::Supersede(..) => "rr",
+            Self::Supersede(..) | Self::Retire(..) => "rr",
         }
     }
 
@@ -275,7 +300,7 @@ impl AuthorityCall {
     #[must_use]
     pub fn transaction(&self) -> Option<String> {
         match self {
-            Self::StateOf(_) | Self::Supersede(..) => None,
+            Self::StateOf(_) | Self::Supersede(..) | Self::Retire(..) => None,
             Self::Certify(_, transaction, _) | Self::Confirm { transaction, .. } => Some(hex::encode(transaction)),
         }
     }
@@ -289,6 +314,7 @@ impl AuthorityCall {
             Self::Confirm { kind, accept: true, .. } => Some((*kind, "confirm")),
             Self::Confirm { kind, accept: false, .. } => Some((*kind, "reject")),
             Self::Supersede(kind, _) => Some((*kind, "supersede")),
+            Self::Retire(kind, _) => Some((*kind, "retire")),
         }
     }
 }

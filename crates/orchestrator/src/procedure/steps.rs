@@ -52,8 +52,10 @@ fn begin_step(case: &mut Case, kind: CertificateKind, step: Step) -> Option<Next
         Step::Pin => Some(begin_pin(case, kind)),
         Step::GenerateKey => {
             let transaction = case.draw_transaction();
-            case.kind(kind).transaction = Some(transaction);
-            Some(card(Stepping::Generating(kind), CardCommand::Generate(kind, transaction)))
+            let state = case.kind(kind);
+            state.transaction = Some(transaction);
+            let overwrites = state.status.as_ref().and_then(SlotStatus::to_overwrite);
+            Some(card(Stepping::Generating(kind), CardCommand::Generate(kind, transaction, overwrites)))
         }
         Step::Request => Some(begin_request(case, kind)),
         Step::Check => begin_check(case, kind),
@@ -87,14 +89,21 @@ fn begin_step(case: &mut Case, kind: CertificateKind, step: Step) -> Option<Next
                 case.kind(kind).done.insert(Step::Supersede);
                 return None;
             };
-            let call = AuthorityCall::Supersede(kind, predecessor);
+            let call = if case.kind(kind).orphaned {
+                AuthorityCall::Retire(kind, predecessor)
+            } else {
+                AuthorityCall::Supersede(kind, predecessor)
+            };
             Some((State::Stepping(Stepping::Superseding(kind)), Action::Authority(call)))
         }
     }
 }
 
 fn begin_pin(case: &mut Case, kind: CertificateKind) -> Next {
-    let Some(pin) = case.take_pin(kind) else {
+    if case.kind(kind).status.as_ref().is_some_and(|status| !status.makes_keys) {
+        return end_card(Some(ProcedureError::CardMakesNoKeys));
+    }
+    let Some(pin) = (if case.overwrites_unasked(kind) { None } else { case.take_pin(kind) }) else {
         // Nobody is asked while the card is held. The channel ends, and with it what the other PINs opened.
         case.ask_all_pins_again();
         return (State::EndingForPins, Action::EndCard);
@@ -160,10 +169,9 @@ pub(super) fn stepped(case: &mut Case, stepping: Stepping, event: Event) -> Next
         (Stepping::VerifyingPin(kind), Event::Card(CardReply::Done(_))) => done(case, kind, Step::Pin),
         (Stepping::VerifyingPin(kind), Event::Card(CardReply::Refused(status))) => pin_refused(case, kind, status),
         (Stepping::Generating(kind), Event::Card(CardReply::Done(CardData::Bytes(name)))) => {
-            match Name::try_from(name.as_slice()) {
-                Ok(name) => card(Stepping::ReadingKey(kind, name), CardCommand::ReadKey(kind)),
-                Err(_) => end_card(Some(ProcedureError::WrongCard)),
-            }
+            let Ok(name) = Name::try_from(name.as_slice()) else { return end_card(Some(ProcedureError::WrongCard)) };
+            overwritten(case, kind, name);
+            card(Stepping::ReadingKey(kind, name), CardCommand::ReadKey(kind))
         }
         (Stepping::ReadingKey(kind, name), Event::Card(CardReply::Done(CardData::Bytes(spki)))) => {
             if Name::from(Sha256::digest(&spki)) != name {
@@ -236,14 +244,25 @@ pub(super) fn stepped(case: &mut Case, stepping: Stepping, event: Event) -> Next
         (Stepping::Confirming(_), Event::AuthorityFailed(error)) => end_card(Some(*error)),
         (Stepping::Committing(kind), Event::Card(CardReply::Done(_))) => committed(case, kind),
         (Stepping::Superseding(kind), Event::Authority(Answer::Revoked, _)) => {
-            if case.kind(kind).taken_up {
+            // What was found, not what this procedure has overwritten itself.
+            let state = case.kind(kind);
+            if state.taken_up || (state.orphaned && state.spki.is_none()) {
                 case.told.settled(kind, Settlement::Superseded);
             }
+            case.kind(kind).orphaned = false;
             done(case, kind, Step::Supersede)
         }
         // Revoked for another reason meanwhile: there is nothing left to supersede.
         (Stepping::Superseding(kind), Event::Authority(answer, _)) if refused_as(&answer, Failure::CertRevoked) => {
+            case.kind(kind).orphaned = false;
             done(case, kind, Step::Supersede)
+        }
+        // The card remembers what it has overwritten, as long as nothing is written beside its key: the next look goes on here.
+        (Stepping::Superseding(kind), Event::Authority(answer, _)) if case.kind(kind).orphaned => {
+            end_card(Some(not_as_asked(answer)))
+        }
+        (Stepping::Superseding(kind), Event::AuthorityFailed(error)) if case.kind(kind).orphaned => {
+            end_card(Some(*error))
         }
         (Stepping::Superseding(kind), Event::Authority(..) | Event::AuthorityFailed(_)) => {
             // The new certificate works; the old one is on the authority's list until a terminal sees the card again.
@@ -265,6 +284,16 @@ pub(super) fn stepped(case: &mut Case, stepping: Stepping, event: Event) -> Next
         (_, Event::Card(_)) => end_card(Some(ProcedureError::WrongCard)),
         (stepping, event) => unexpected(case, &State::Stepping(stepping), &event),
     }
+}
+
+/// A key was made. On a card without a pending slot, it has overwritten what was there.
+fn overwritten(case: &mut Case, kind: CertificateKind, key: Name) {
+    let state = case.kind(kind);
+    let Some(status) = state.status.as_mut().filter(|status| !status.pending_slot) else { return };
+    let valid = state.at_authority.as_ref().is_some_and(|found| found.state == IssueState::Valid);
+    state.orphaned = valid && status.active.is_some() && state.predecessor.is_some();
+    status.overwritten = status.active.take().or(status.overwritten);
+    status.pending = Pending::Key(key);
 }
 
 fn committed(case: &mut Case, kind: CertificateKind) -> Next {
@@ -303,6 +332,10 @@ fn pin_refused(case: &mut Case, kind: CertificateKind, status: apdu::StatusWord)
 /// Gives up on a kind before its confirmation: the pending slot is emptied, so that the card is as before.
 fn give_up(case: &mut Case, kind: CertificateKind, failure: ProcedureError) -> Next {
     let state = case.kind(kind);
+    if !state.written && state.status.as_ref().is_some_and(|status| status.overwritten.is_some()) {
+        // There is no before to go back to. The key stays, and with it what the card remembers of the one that it has overwritten.
+        return end_card(Some(failure));
+    }
     // The slot goes by the certificate's name as soon as the certificate is in it.
     let name = match (&state.spki, state.sha256) {
         (Some(spki), _) if !state.written => Some(Sha256::digest(spki).into()),

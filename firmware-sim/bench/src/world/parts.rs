@@ -114,6 +114,7 @@ pub fn trust(authority: &AuthorityCertificates, terminal: &TerminalCredentials) 
 pub fn card_profile(issuing: &IssuingProfile) -> CardProfile {
     match issuing.name.as_str() {
         "jpki-next" => CardProfile::jpki_next(),
+        "jpki-2016-single-slot" => CardProfile::jpki_2016_single_slot(),
         _ => CardProfile::jpki_2016(),
     }
 }
