@@ -75,7 +75,7 @@ impl PrivatePcscd {
         assert!(readers <= MAX_READERS, "pcscd has room for {MAX_READERS} virtual readers");
         // For the user that pcscd runs as.
         fs::set_permissions(&folder, Permissions::from_mode(0o755))?;
-        fs::create_dir_all(&folder.join("conf"))?;
+        fs::create_dir_all(folder.join("conf"))?;
         let mut pcscd = Self {
             folder,
             readers: Vec::new(),
