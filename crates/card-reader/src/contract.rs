@@ -39,6 +39,12 @@ pub trait Hand {
 
     /// Resets it behind the program's back: another program did, or power failed for a moment.
     fn reset(&mut self);
+
+    /// Can it be reset while a transaction is under way? Where a service keeps every other program away until the
+    /// transaction ends, it can't, and the case for it says nothing.
+    fn can_reset_within_a_transaction(&self) -> bool {
+        true
+    }
 }
 
 /// Instantiates the suite: a module `contract` with one test for each case. The argument is a function or closure
@@ -82,7 +88,8 @@ cases! { $
     dropping_a_transaction_keeps_the_state;
     reset_clears_the_state;
     power_off_clears_the_state;
-    a_reset_is_noticed;
+    a_reset_between_transactions_is_noticed;
+    a_reset_within_a_transaction_is_noticed;
     a_removal_is_noticed;
     a_card_that_came_back_is_another_connection;
     after_the_deadline_nothing_is_sent;
@@ -198,9 +205,30 @@ fn ending_clears_the_state(mut bench: Bench, how: Disposition) {
     bench.finds_a_card_without_state();
 }
 
-/// A reset behind the program's back: nothing more is performed in that transaction, which says why; a new connection
-/// finds the card without its state.
-pub fn a_reset_is_noticed(mut bench: Bench) {
+/// A reset behind the program's back, between two transactions: the second does not begin; a new connection finds the card
+/// without its state.
+pub fn a_reset_between_transactions_is_noticed(mut bench: Bench) {
+    let deadline = bench.soon();
+    let mut connection = bench.reader.connect(deadline).expect("there is a card");
+    let mut transaction = connection.begin(deadline).expect("nobody else is there");
+    assert!(select_application(&mut *transaction, deadline).status.is_ok());
+    transaction.end(Disposition::Leave).expect("the card is there");
+
+    bench.hand.reset();
+    for _ in 0..2 {
+        let error = connection.begin(deadline).err().expect("the card was reset");
+        assert_eq!(error.recovery(), Recovery::Reconnect, "{error:?}");
+    }
+    drop(connection);
+    bench.finds_a_card_without_state();
+}
+
+/// A reset behind the program's back, within a transaction: nothing more is performed in it, and it says why; a new
+/// connection finds the card without its state.
+pub fn a_reset_within_a_transaction_is_noticed(mut bench: Bench) {
+    if !bench.hand.can_reset_within_a_transaction() {
+        return;
+    }
     let deadline = bench.soon();
     let mut connection = bench.reader.connect(deadline).expect("there is a card");
     let mut transaction = connection.begin(deadline).expect("nobody else is there");
