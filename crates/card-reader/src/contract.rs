@@ -11,12 +11,15 @@
 
 #![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a case fails by panicking")]
 
+use std::path::Path;
 use std::time::Duration;
 
 use apdu::{CommandApdu, ResponseApdu};
+use jiff::Timestamp;
 use jpki::card::{AID_JPKI, fid};
-use madoguchi_time::{Deadline, Recovery, SharedClock};
+use madoguchi_time::{Deadline, Recovery, SharedClock, VirtualClock};
 
+use crate::trace::{Completeness, Move, RecordingReader, ReplayMonitor, ReplayReader, Trace, TraceMonitor};
 use crate::{CardConnection, CardError, CardReader, CardTransaction, Disposition, exchange};
 
 /// A reader with a card in it, and somebody who moves the card.
@@ -54,6 +57,60 @@ macro_rules! contract_tests {
     ($bench:expr) => {
         $crate::__contract_cases!(@tests $bench);
     };
+}
+
+/// Runs a case on a bench and records it, then runs it again on what was recorded: every backend whose traces can be replayed passes.
+///
+/// The trace is written to a new file at `path`, as on the command line: what is not on the list of what may be shown is hidden.
+pub fn replay(case: fn(Bench), bench: Bench, path: &Path) {
+    let reader = RecordingReader::create(bench.reader, path, bench.clock.clone()).expect("a new file");
+    let hand = RecordedHand { monitor: reader.monitor(), hand: bench.hand };
+    case(Bench { reader: Box::new(reader), hand: Box::new(hand), clock: bench.clock });
+
+    let trace = Trace::read(path).expect("what was written can be read");
+    assert_eq!(trace.completeness, Completeness::Complete);
+    let clock = VirtualClock::at(Timestamp::UNIX_EPOCH);
+    let reader = ReplayReader::new(trace, clock.clone());
+    let monitor = reader.monitor();
+    case(Bench { reader: Box::new(reader), hand: Box::new(monitor.clone()), clock });
+    monitor.finish().expect("all that was recorded has come to pass");
+}
+
+/// A hand that writes down what it does.
+struct RecordedHand {
+    monitor: TraceMonitor,
+    hand: Box<dyn Hand>,
+}
+
+impl Hand for RecordedHand {
+    fn remove(&mut self) {
+        self.hand.remove();
+        self.monitor.hand(Move::Removed);
+    }
+
+    fn insert(&mut self) {
+        self.hand.insert();
+        self.monitor.hand(Move::Inserted);
+    }
+
+    fn reset(&mut self) {
+        self.hand.reset();
+        self.monitor.hand(Move::Reset);
+    }
+}
+
+impl Hand for ReplayMonitor {
+    fn remove(&mut self) {
+        self.hand(Move::Removed);
+    }
+
+    fn insert(&mut self) {
+        self.hand(Move::Inserted);
+    }
+
+    fn reset(&mut self) {
+        self.hand(Move::Reset);
+    }
 }
 
 /// A case of the suite.

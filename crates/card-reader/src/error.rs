@@ -62,6 +62,29 @@ pub enum CardError {
 }
 
 impl CardError {
+    /// A stable name, for machines and for traces.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::NoCard => "no-card",
+            Self::Removed => "removed",
+            Self::Reset => "reset",
+            Self::Busy => "busy",
+            Self::Timeout => "timeout",
+            Self::Garbled => "garbled",
+            Self::TooLong { .. } => "too-long",
+            Self::Unencodable(_) => "unencodable",
+            Self::Mute => "mute",
+            Self::UnsupportedCard => "unsupported-card",
+            Self::ReaderGone => "reader-gone",
+            Self::NoReader => "no-reader",
+            Self::NoService => "no-service",
+            Self::ReaderStuck => "reader-stuck",
+            Self::NotAuthorized => "not-authorized",
+            Self::Other(_) => "other",
+        }
+    }
+
     /// What may help.
     #[must_use]
     pub fn recovery(&self) -> Recovery {

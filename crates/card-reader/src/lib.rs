@@ -5,12 +5,16 @@
 //!
 //! A backend implements the three traits and instantiates the contract suite (module and feature `contract`). Callers
 //! use [`exchange`], which makes one command of any length and one whole answer out of what the line can carry.
+//!
+//! Around any backend, [`CountingReader`] counts what goes over the line, and [`trace::RecordingReader`] writes it to a file that
+//! [`trace::ReplayReader`] plays back.
 
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod diagnosis;
 mod error;
 mod exchange;
+pub mod trace;
 mod traffic;
 
 use std::fmt;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use apdu::{CommandApdu, ResponseApdu, StatusWord};
-use card_reader::contract::{Bench, CASES, Case, Hand};
+use card_reader::contract::{Bench, CASES, Case, Hand, replay};
 use card_reader::{
     CardCapabilities, CardConnection, CardError, CardIdentity, CardReader, CardTransaction, CountingReader, Disposition,
 };
@@ -30,6 +30,17 @@ mod counted {
         let bench = crate::bench(crate::EXTENDED, None);
         crate::Bench { reader: Box::new(crate::CountingReader::new(bench.reader)), ..bench }
     });
+}
+
+#[test]
+fn every_case_can_be_replayed_from_its_trace() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for capabilities in [EXTENDED, SHORT] {
+        for (name, case) in CASES {
+            let path = folder.path().join(format!("{name}-{}", capabilities.extended_length));
+            replay(*case, bench(capabilities, None), &path);
+        }
+    }
 }
 
 /// Ways of breaking the contract, each seen in a driver or easily made in one.
