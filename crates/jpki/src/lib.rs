@@ -32,6 +32,7 @@
 
 mod application;
 pub mod card;
+pub mod card_files;
 pub mod certificate;
 pub mod era;
 mod kind;

@@ -1,7 +1,7 @@
 //! The card as its reader sees it: power, reset, and commands in and answers out. Reassembles chains, removes and adds
 //! secure messaging, hands out long answers in pieces.
 
-use jpki::card::ins;
+use jpki::card::{domain_ins, ins};
 use madoguchi_time::SharedClock;
 use zeroize::Zeroizing;
 
@@ -14,8 +14,10 @@ use crate::nvm::{Nvm, NvmError, PowerSwitch};
 use crate::pin::Verified;
 use crate::profile::CardProfile;
 use crate::resident;
-use crate::scp03::{Handshake, Level, StaticKeys};
+use crate::scp03::{Handshake, Level};
+use crate::security_domain;
 use crate::state::{Answer, ChannelState, Chip, Failure, Session, done, object};
+use crate::static_keys::KeyTable;
 use crate::store::{Change, Store};
 use crate::sw::Sw;
 
@@ -216,6 +218,12 @@ impl Volatile {
             (0x80, instruction) if session.application.issuing && issuing::is_issuing_only(instruction) => {
                 Err(Sw::SECURITY_STATUS.into())
             }
+            (0x80, instruction)
+                if session.application.security_domain && security_domain::is_protected(instruction) =>
+            {
+                Err(Sw::SECURITY_STATUS.into())
+            }
+            (0x00 | 0x80, domain_ins::GET_DATA) => security_domain::get_data(chip, session, &command),
             _ => resident::perform(chip, session, &command),
         })
     }
@@ -263,8 +271,8 @@ fn execute_protected(
         Ok(command) => command,
         Err(sw) => return Ok((Zeroizing::default(), sw)),
     };
-    let answer = if !session.application.issuing {
-        Err(Sw::INS.into())
+    let answer = if session.application.security_domain {
+        security_domain::perform(chip, session, &channel, &command)
     } else if channel.level != Level::FULL {
         Err(Sw::SECURITY_STATUS.into())
     } else {
@@ -289,13 +297,11 @@ fn select(session: &mut Session, command: &Command) -> Answer {
 /// `80 50 <key version> 00 Lc <host challenge> 00`. The sequence counter is spent before the answer: no challenge comes twice.
 fn initialize_update(chip: &mut Chip, session: &mut Session, command: &Command) -> Answer {
     session.channel = ChannelState::Closed;
-    let keys = static_keys(chip)?.ok_or(Sw::CONDITIONS)?;
+    let table = KeyTable::load(chip)?.ok_or(Sw::CONDITIONS)?;
     if command.p2 != 0 {
         return Err(Sw::P1_P2.into());
     }
-    if command.p1 != 0 && command.p1 != keys.version {
-        return Err(Sw::NOT_FOUND.into());
-    }
+    let keys = table.set(command.p1).ok_or(Sw::NOT_FOUND)?;
     if command.data.len() != chip.profile.scp03_mode.length() {
         return Err(Sw::WRONG_LENGTH.into());
     }
@@ -307,7 +313,8 @@ fn initialize_update(chip: &mut Chip, session: &mut Session, command: &Command) 
     };
     chip.store.transact(vec![Change::put(object::SEQUENCE, sequence)])?;
     let mode = chip.profile.scp03_mode;
-    let started = Handshake::start(&keys, mode, sequence, session.application.aid, &command.data);
+    let aid = session.application.aid;
+    let started = Handshake::start(keys, &table.diversification, mode, sequence, aid, &command.data);
     let (handshake, answer) = started.ok_or(Sw::CONDITIONS)?;
     session.channel = ChannelState::Started(Box::new(handshake));
     Ok(Zeroizing::new(answer))
@@ -324,16 +331,4 @@ fn external_authenticate(session: &mut Session, command: &Command) -> Answer {
     let channel = handshake.finish(command)?;
     session.channel = ChannelState::Open(Box::new(channel), Verified::default());
     done()
-}
-
-fn static_keys(chip: &Chip) -> Result<Option<StaticKeys>, NvmError> {
-    let Some(stored) = chip.store.get(object::STATIC_KEYS)? else { return Ok(None) };
-    let Some((&[version, ref diversification @ ..], keys)) = stored.split_first_chunk::<11>() else { return Ok(None) };
-    let length = keys.len() / 3;
-    Ok(Some(StaticKeys {
-        version,
-        diversification: *diversification,
-        enc: keys[..length].to_vec(),
-        mac: keys[length..2 * length].to_vec(),
-    }))
 }

@@ -4,23 +4,18 @@ use std::path::Path;
 
 use jiff::civil::Date;
 use jpki::Sex;
-use jpki::card::{self, common, face_input};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::application::ef_object;
+use crate::files;
 use crate::nvm::{FileNvm, MemoryNvm, Nvm, NvmError};
 use crate::pin::PinId;
 use crate::profile::CardProfile;
 use crate::state::object;
+use crate::static_keys::{KeySet, KeyTable};
 use crate::store::{Change, Store};
-use crate::tlv;
 
 /// Length of a card's serial number in characters.
 const SERIAL_LENGTH: usize = 15;
-/// Length of EF 0006 of 公的個人認証AP.
-const TOKEN_INFO_LENGTH: usize = 160;
-/// Length of the token's name at its start.
-const TOKEN_NAME_LENGTH: usize = 32;
 
 /// What is put on a card.
 ///
@@ -63,6 +58,11 @@ pub struct Personalisation {
     pub check_number_b: String,
     /// PIN of 券面事項入力補助AP, 4 digits.
     pub face_input_pin: String,
+    /// 住民基本台帳用暗証番号, 4 digits: the first value of both PINs that it consists of.
+    pub juki_pin: String,
+    /// Is the card's face put on it: the images of 券面事項確認AP, and the signed files of both 券面 applications? It takes some ten
+    /// milliseconds; without it, these files are there, and empty.
+    pub face: bool,
     /// Where the card's random numbers come from.
     pub rng_seed: [u8; 32],
 }
@@ -121,20 +121,15 @@ impl Personalisation {
         let profile = serde_json::to_vec(&self.profile).map_err(|_| field("profile"))?;
         let mut changes = vec![
             Change::put(object::PROFILE, profile),
-            Change::Put(object::STATIC_KEYS, self.static_keys()),
+            self.static_keys(),
             Change::put(object::SEQUENCE, [0; 3]),
             Change::put(object::RNG_SEED, self.rng_seed),
-            Change::put(ef_object::SIGN_CA_CERTIFICATE, self.sign_ca.as_slice()),
-            Change::put(ef_object::AUTH_CA_CERTIFICATE, self.auth_ca.as_slice()),
-            Change::put(ef_object::TOKEN_INFO, token_info()),
-            Change::put(ef_object::UNKNOWN_0009, [0xFF; 16]),
-            Change::Put(ef_object::MY_NUMBER, self.my_number_file()),
-            Change::Put(ef_object::BASIC_FOUR, self.basic_four_file()),
-            Change::Put(ef_object::CARD_RECORD, self.card_record()),
         ];
-        changes.extend(PinId::FaceInput.setting(self.face_input_pin.as_bytes()));
-        changes.extend(PinId::CheckNumberA.setting(self.my_number.as_bytes()));
-        changes.extend(PinId::CheckNumberB.setting(self.check_number_b.as_bytes()));
+        changes.extend(files::unsigned(self));
+        if self.face {
+            changes.extend(files::signed(self).ok_or(field("face"))?);
+        }
+        changes.extend(self.pins().into_iter().flat_map(|(pin, value)| pin.setting(value.as_bytes())));
         store.transact(changes)?;
         Ok(store.into_nvm())
     }
@@ -151,80 +146,32 @@ impl Personalisation {
             ("my_number", PinId::CheckNumberA.accepts(self.my_number.as_bytes())),
             ("check_number_b", PinId::CheckNumberB.accepts(self.check_number_b.as_bytes())),
             ("face_input_pin", PinId::FaceInput.accepts(self.face_input_pin.as_bytes())),
+            ("juki_pin", PinId::Juki.accepts(self.juki_pin.as_bytes())),
         ];
         checks.into_iter().find(|(_, good)| !good).map_or(Ok(()), |(name, _)| Err(field(name)))
     }
 
-    fn static_keys(&self) -> Zeroizing<Vec<u8>> {
-        let mut stored = Zeroizing::new(Vec::with_capacity(11 + 3 * 32));
-        stored.push(self.key_version);
-        stored.extend_from_slice(&self.diversification);
-        for key in [&self.keys.enc, &self.keys.mac, &self.keys.dek] {
-            stored.extend_from_slice(key);
-        }
-        stored
+    /// The PINs that the card comes with.
+    fn pins(&self) -> [(PinId, &str); 8] {
+        // 生年月日 is the first part of 照合番号B.
+        let (birth, _) = self.check_number_b.split_at_checked(6).unwrap_or_default();
+        [
+            (PinId::FaceInput, &self.face_input_pin),
+            (PinId::CheckNumberA, &self.my_number),
+            (PinId::CheckNumberB, &self.check_number_b),
+            (PinId::CheckBirth, birth),
+            (PinId::CheckNumberAOfCheck, &self.my_number),
+            (PinId::CheckNumberBOfCheck, &self.check_number_b),
+            (PinId::Juki, &self.juki_pin),
+            (PinId::Common, &self.juki_pin),
+        ]
     }
 
-    /// EF 0001 of 券面事項入力補助AP: `FF10 0C`, twelve digits, filled up to 17 bytes.
-    fn my_number_file(&self) -> Zeroizing<Vec<u8>> {
-        let mut file = Zeroizing::new(Vec::with_capacity(17));
-        tlv::push(&mut file, face_input::TAG_MY_NUMBER, self.my_number.as_bytes());
-        file.resize(17, 0xFF);
-        file
+    fn static_keys(&self) -> Change {
+        let StaticKeySet { enc, mac, dek } = &self.keys;
+        let set = KeySet { version: self.key_version, enc: enc.to_vec(), mac: mac.to_vec(), dek: dek.to_vec() };
+        KeyTable { diversification: self.diversification, sets: vec![set] }.storing()
     }
-
-    /// EF 0002 of 券面事項入力補助AP. The offsets are those of the four objects from the start of the file.
-    fn basic_four_file(&self) -> Zeroizing<Vec<u8>> {
-        let birth = Zeroizing::new(self.birth.strftime("%Y%m%d").to_string());
-        let items: [(u16, &[u8]); 4] = [
-            (face_input::TAG_NAME, self.name.as_bytes()),
-            (face_input::TAG_ADDRESS, self.address.as_bytes()),
-            (face_input::TAG_BIRTH, birth.as_bytes()),
-            (
-                face_input::TAG_SEX,
-                match self.sex {
-                    Sex::Male => b"1",
-                    Sex::Female => b"2",
-                    Sex::Other => b"3",
-                },
-            ),
-        ];
-        // Tag and length of the template, then the object with the offsets.
-        let first_item = 5 + 2 + 1 + 2 * items.len();
-        let capacity = first_item + items.iter().map(|(_, value)| value.len() + 5).sum::<usize>();
-        let mut offsets = Vec::new();
-        let mut body = Zeroizing::new(Vec::with_capacity(capacity));
-        for (tag, value) in items {
-            offsets.extend(((first_item + body.len()) as u16).to_be_bytes());
-            tlv::push(&mut body, tag, value);
-        }
-        let mut head = Vec::new();
-        tlv::push(&mut head, face_input::TAG_OFFSETS, &offsets);
-        let mut file = Zeroizing::new(Vec::with_capacity(capacity));
-        file.extend(face_input::TAG_BASIC_FOUR.to_be_bytes());
-        // Always in the long form, so that the offsets don't depend on the length.
-        file.push(0x82);
-        file.extend(((head.len() + body.len()) as u16).to_be_bytes());
-        file.extend_from_slice(&head);
-        file.extend_from_slice(&body);
-        file
-    }
-
-    /// Record 1 of EF 0001 of 共通カードAP: `01 1C`, serial, municipality, expiry.
-    fn card_record(&self) -> Zeroizing<Vec<u8>> {
-        let text = Zeroizing::new(format!("{}{}{}", self.serial, self.municipality, self.expiry.strftime("%Y%m%d")));
-        let mut record = Zeroizing::new(Vec::with_capacity(2 + text.len()));
-        tlv::push(&mut record, common::TAG_CARD_RECORD, text.as_bytes());
-        record
-    }
-}
-
-/// EF 0006 of 公的個人認証AP: the token's name, filled with spaces; what follows it on a real card is not public.
-fn token_info() -> Vec<u8> {
-    let mut info = card::TOKEN_NAME.as_bytes().to_vec();
-    info.resize(TOKEN_NAME_LENGTH, b' ');
-    info.resize(TOKEN_INFO_LENGTH, 0x00);
-    info
 }
 
 fn field(name: &'static str) -> PersonalisationError {

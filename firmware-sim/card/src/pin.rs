@@ -13,9 +13,34 @@ use crate::sw::Sw;
 pub(crate) enum PinId {
     Signature,
     Authentication,
+    /// The PIN of 券面事項入力補助AP.
     FaceInput,
+    /// 照合番号A of 券面事項入力補助AP.
     CheckNumberA,
+    /// 照合番号B of 券面事項入力補助AP.
     CheckNumberB,
+    /// 生年月日 of 券面事項確認AP.
+    CheckBirth,
+    /// 照合番号A of 券面事項確認AP.
+    CheckNumberAOfCheck,
+    /// 照合番号B of 券面事項確認AP.
+    CheckNumberBOfCheck,
+    /// 住民基本台帳用暗証番号 in 住基AP.
+    Juki,
+    /// 住民基本台帳用暗証番号 in 共通カードAP.
+    Common,
+    /// Has no value and no tries, on any card.
+    Blocked,
+}
+
+/// By which command its holder changes a PIN, after VERIFY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChangedBy {
+    /// CHANGE REFERENCE DATA.
+    ReferenceData,
+    /// CHANGE KEY of JICSAP.
+    Key,
+    Nobody,
 }
 
 impl PinId {
@@ -32,13 +57,22 @@ impl PinId {
             Self::Signature => card::pin::SIGN_TRIES,
             Self::Authentication => card::pin::AUTH_TRIES,
             Self::FaceInput => card::pin::FACE_INPUT_TRIES,
-            Self::CheckNumberA | Self::CheckNumberB => card::pin::CHECK_NUMBER_TRIES,
+            Self::CheckNumberA
+            | Self::CheckNumberB
+            | Self::CheckBirth
+            | Self::CheckNumberAOfCheck
+            | Self::CheckNumberBOfCheck => card::pin::CHECK_NUMBER_TRIES,
+            Self::Juki | Self::Common => card::pin::JUKI_TRIES,
+            Self::Blocked => 0,
         }
     }
 
-    /// May its holder change it?
-    pub(crate) const fn is_changeable(self) -> bool {
-        !matches!(self, Self::CheckNumberA | Self::CheckNumberB)
+    pub(crate) const fn changed_by(self) -> ChangedBy {
+        match self {
+            Self::Signature | Self::Authentication | Self::FaceInput => ChangedBy::ReferenceData,
+            Self::Juki | Self::Common => ChangedBy::Key,
+            _ => ChangedBy::Nobody,
+        }
     }
 
     /// Is this a value that the card takes (card-issuing §6)?
@@ -51,9 +85,13 @@ impl PinId {
                     && pin.iter().any(u8::is_ascii_digit)
                     && !digits
             }
-            Self::Authentication | Self::FaceInput => pin.len() == card::pin::AUTH_LENGTH && digits,
-            Self::CheckNumberA => pin.len() == 12 && digits,
-            Self::CheckNumberB => pin.len() == 14 && digits,
+            Self::Authentication | Self::FaceInput | Self::Juki | Self::Common => {
+                pin.len() == card::pin::AUTH_LENGTH && digits
+            }
+            Self::CheckNumberA | Self::CheckNumberAOfCheck => pin.len() == 12 && digits,
+            Self::CheckNumberB | Self::CheckNumberBOfCheck => pin.len() == 14 && digits,
+            Self::CheckBirth => pin.len() == 6 && digits,
+            Self::Blocked => false,
         }
     }
 
@@ -81,6 +119,9 @@ impl PinId {
 
     /// Compares, byte for byte. The answer is `9000`, `63Cx`, `6985` while no PIN is set, or `blocked`.
     pub(crate) fn verify(self, store: &mut Store, pin: &[u8], blocked: u16) -> Result<Sw, NvmError> {
+        if self == Self::Blocked {
+            return Ok(Sw(blocked));
+        }
         let Some(value) = store.get(self.value())? else { return Ok(Sw::CONDITIONS) };
         let left = self.tries_left(store)?;
         if left == 0 {
@@ -103,7 +144,7 @@ impl PinId {
 
 /// Which PINs have been verified.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Verified(u8);
+pub(crate) struct Verified(u16);
 
 impl Verified {
     pub(crate) fn has(self, pin: PinId) -> bool {

@@ -7,22 +7,24 @@ use zeroize::Zeroizing;
 use crate::apdu::{Command, SHORT_LE_MAX};
 use crate::application::Content;
 use crate::keys::{KeyAlgorithm, PrivateKey};
-use crate::pin::{PinId, Verified};
+use crate::pin::{ChangedBy, PinId, Verified};
 use crate::state::{Answer, Chip, Session, done, object, reference};
 use crate::sw::Sw;
 
-/// ASN.1 prefix of a DigestInfo with SHA-256 (RFC 8017 §9.2, note 1).
-const SHA256_DIGEST_INFO: [u8; 19] =
-    [0x30, 0x31, 0x30, 0x0D, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20];
+/// AlgorithmIdentifier of SHA-256 in a DigestInfo (RFC 8017 §9.2, note 1).
+const SHA256_ALGORITHM: [u8; 15] =
+    [0x30, 0x0D, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00];
 
 /// Class and instruction of these commands.
 mod code {
     pub(super) const VERIFY: (u8, u8) = (0x00, 0x20);
     pub(super) const CHANGE: (u8, u8) = (0x00, 0x24);
+    pub(super) const INTERNAL_AUTHENTICATE: (u8, u8) = (0x00, 0x88);
     pub(super) const SELECT: (u8, u8) = (0x00, 0xA4);
     pub(super) const READ_BINARY: (u8, u8) = (0x00, 0xB0);
     pub(super) const READ_RECORD: (u8, u8) = (0x00, 0xB2);
     pub(super) const SIGN: (u8, u8) = (0x80, 0x2A);
+    pub(super) const CHANGE_KEY: (u8, u8) = (0x80, 0x32);
 }
 
 /// Performs a command outside secure channels.
@@ -34,6 +36,8 @@ pub(crate) fn perform(chip: &mut Chip, session: &mut Session, command: &Command)
         code::VERIFY => verify(chip, session, command),
         code::CHANGE => change(chip, session, command),
         code::SIGN => sign(chip, session, command),
+        code::CHANGE_KEY => change_key(chip, session, command),
+        code::INTERNAL_AUTHENTICATE => internal_authenticate(chip, session, command),
         _ => Err(Sw::INS.into()),
     }
 }
@@ -117,8 +121,21 @@ fn change(chip: &mut Chip, session: &mut Session, command: &Command) -> Answer {
     if command.p1 != 0x01 {
         return Err(Sw::P1_P2.into());
     }
+    replace(chip, session, command, ChangedBy::ReferenceData)
+}
+
+/// `80 32 00 80 Lc <new PIN>`, after VERIFY: CHANGE KEY of JICSAP
+fn change_key(chip: &mut Chip, session: &mut Session, command: &Command) -> Answer {
+    if command.p1 != 0x00 {
+        return Err(Sw::P1_P2.into());
+    }
+    replace(chip, session, command, ChangedBy::Key)
+}
+
+/// Sets a new PIN, if it is one that this command changes and that has been verified.
+fn replace(chip: &mut Chip, session: &mut Session, command: &Command, by: ChangedBy) -> Answer {
     let pin = session.pin(command.p2)?;
-    if !pin.is_changeable() || !session.verified.has(pin) {
+    if pin.changed_by() != by || !session.verified.has(pin) {
         return Err(Sw::SECURITY_STATUS.into());
     }
     if !pin.accepts(&command.data) {
@@ -128,25 +145,50 @@ fn change(chip: &mut Chip, session: &mut Session, command: &Command) -> Answer {
     done()
 }
 
-/// `80 2A <form> 80 Lc <data> Le`, with P1 00 for what is to be signed as it stands, 02 for its hash, 03 for the message
-fn sign(chip: &Chip, session: &mut Session, command: &Command) -> Answer {
-    let kind = match session.file(reference(command.p2)?)?.content {
-        Content::Key(kind) => kind,
+/// `00 88 00 <80 + short identifier> Lc <challenge> Le`: a signature over the challenge
+fn internal_authenticate(chip: &Chip, session: &mut Session, command: &Command) -> Answer {
+    if command.p1 != 0x00 {
+        return Err(Sw::P1_P2.into());
+    }
+    let key = match session.file(reference(command.p2)?)?.content {
+        Content::AuthenticationKey(key) => key.private().ok_or(Sw::UNKNOWN)?,
+        Content::Key(_) => return Err(Sw::SECURITY_STATUS.into()),
+        Content::OpenKey(_) => return Err(Sw::CONDITIONS.into()),
         _ => return Err(Sw::FILE_STRUCTURE.into()),
     };
-    if !session.verified.has(PinId::of(kind)) {
-        return Err(Sw::SECURITY_STATUS.into());
+    if !(1..=255).contains(&command.data.len()) {
+        return Err(Sw::WRONG_LENGTH.into());
     }
-    let key = chip.key(object::active_key(kind))?.ok_or(Sw::CONDITIONS)?;
+    signature(chip, key, &digest_info(&Sha256::digest(&*command.data)))
+}
+
+/// `80 2A <form> 80 Lc <data> Le`, with P1 00 for what is to be signed as it stands, 01 for the message whose bare hash is
+/// signed, 02 for its hash, 03 for the message. P2 00 stands for the application's own key, where it has one.
+fn sign(chip: &Chip, session: &mut Session, command: &Command) -> Answer {
+    let content = match (command.p2, session.application.default_key) {
+        (0x00, Some(key)) => Content::OpenKey(key),
+        (p2, _) => session.file(reference(p2)?)?.content,
+    };
+    let stored;
+    let key = match content {
+        Content::Key(kind) if session.verified.has(PinId::of(kind)) => {
+            stored = chip.key(object::active_key(kind))?.ok_or(Sw::CONDITIONS)?;
+            &stored
+        }
+        Content::Key(_) => return Err(Sw::SECURITY_STATUS.into()),
+        Content::OpenKey(key) => key.private().ok_or(Sw::UNKNOWN)?,
+        _ => return Err(Sw::FILE_STRUCTURE.into()),
+    };
     let input = match (command.p1, key.algorithm()) {
         (0x00, _) | (0x02, KeyAlgorithm::P384) => command.data.to_vec(),
+        (0x01, KeyAlgorithm::Rsa2048) => Sha256::digest(&*command.data).to_vec(),
         (0x02, KeyAlgorithm::Rsa2048) if command.data.len() == 32 => digest_info(&command.data),
         (0x02, KeyAlgorithm::Rsa2048) => return Err(Sw::WRONG_LENGTH.into()),
         (0x03, KeyAlgorithm::Rsa2048) => digest_info(&Sha256::digest(&*command.data)),
         (0x03, KeyAlgorithm::P384) => Sha384::digest(&*command.data).to_vec(),
         _ => return Err(Sw::P1_P2.into()),
     };
-    signature(chip, &key, &input)
+    signature(chip, key, &input)
 }
 
 /// Signs, and takes the time that it takes.
@@ -156,6 +198,12 @@ pub(crate) fn signature(chip: &Chip, key: &PrivateKey, input: &[u8]) -> Answer {
     Ok(Zeroizing::new(signature))
 }
 
-fn digest_info(hash: &[u8]) -> Vec<u8> {
-    [&SHA256_DIGEST_INFO, hash].concat()
+/// DigestInfo around a hash by SHA-256, or around several at once, as the signature over the card's face has them. At most 100 bytes.
+pub(crate) fn digest_info(hash: &[u8]) -> Vec<u8> {
+    let length = hash.len() as u8;
+    let mut info = vec![0x30, 17 + length];
+    info.extend(SHA256_ALGORITHM);
+    info.extend([0x04, length]);
+    info.extend_from_slice(hash);
+    info
 }

@@ -1,11 +1,12 @@
 //! Secure channel, card side: SCP03 of GlobalPlatform Card Specification v2.3, Amendment D v1.2.
 
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::aes_key::{AesKey, BLOCK};
 use crate::apdu::{CLA_CHAIN, Command, Form};
 use crate::profile::Scp03Mode;
+use crate::static_keys::KeySet;
 use crate::sw::Sw;
 
 /// Derivation constants (Amendment D, table 4-1).
@@ -38,20 +39,13 @@ impl Level {
     }
 }
 
-/// A card's static keys.
-#[derive(ZeroizeOnDrop)]
-pub(crate) struct StaticKeys {
-    pub(crate) version: u8,
-    pub(crate) diversification: [u8; 10],
-    pub(crate) enc: Vec<u8>,
-    pub(crate) mac: Vec<u8>,
-}
-
 /// A channel between INITIALIZE UPDATE and EXTERNAL AUTHENTICATE.
 pub(crate) struct Handshake {
     mode: Scp03Mode,
     host_cryptogram: Zeroizing<Vec<u8>>,
     keys: SessionKeys,
+    key_version: u8,
+    dek: AesKey,
 }
 
 struct SessionKeys {
@@ -63,6 +57,10 @@ struct SessionKeys {
 /// An open channel.
 pub(crate) struct Channel {
     pub(crate) level: Level,
+    /// Version of the static keys under which it stands.
+    pub(crate) key_version: u8,
+    /// The static K-DEK of that version.
+    pub(crate) dek: AesKey,
     mode: Scp03Mode,
     keys: SessionKeys,
     /// MAC chaining value.
@@ -81,7 +79,8 @@ impl Handshake {
     /// Answers INITIALIZE UPDATE with this `sequence` number, for the application `aid`. `None` if a key does not have an
     /// AES key's length.
     pub(crate) fn start(
-        keys: &StaticKeys,
+        keys: &KeySet,
+        diversification: &[u8],
         mode: Scp03Mode,
         sequence: [u8; 3],
         aid: &[u8],
@@ -100,12 +99,13 @@ impl Handshake {
         let card_cryptogram = derive(&session.mac, constant::CARD_CRYPTOGRAM, length, &context);
         let host_cryptogram = derive(&session.mac, constant::HOST_CRYPTOGRAM, length, &context);
 
-        let mut answer = Vec::from(keys.diversification);
+        let mut answer = diversification.to_vec();
         answer.extend([keys.version, 0x03, mode.parameter()]);
         answer.extend_from_slice(&card_challenge);
         answer.extend_from_slice(&card_cryptogram);
         answer.extend(sequence);
-        Some((Self { mode, host_cryptogram, keys: session }, answer))
+        let dek = AesKey::new(&keys.dek)?;
+        Some((Self { mode, host_cryptogram, keys: session, key_version: keys.version, dek }, answer))
     }
 
     /// EXTERNAL AUTHENTICATE: the command carries the host's cryptogram and the first C-MAC.
@@ -114,9 +114,10 @@ impl Handshake {
         if command.data.len() != 2 * self.mode.length() {
             return Err(Sw::WRONG_LENGTH);
         }
-        let mut channel = Channel { level, mode: self.mode, keys: self.keys, chaining: [0; BLOCK], counter: 0 };
+        let Self { mode, keys, key_version, dek, host_cryptogram } = self;
+        let mut channel = Channel { level, key_version, dek, mode, keys, chaining: [0; BLOCK], counter: 0 };
         let cryptogram = channel.check_mac(command)?;
-        if bool::from(cryptogram.ct_eq(&self.host_cryptogram)) { Ok(channel) } else { Err(Sw::AUTHENTICATION_FAILED) }
+        if bool::from(cryptogram.ct_eq(&host_cryptogram)) { Ok(channel) } else { Err(Sw::AUTHENTICATION_FAILED) }
     }
 }
 

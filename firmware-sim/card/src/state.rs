@@ -22,7 +22,7 @@ pub(crate) mod object {
     use super::{CertificateKind, ObjectId};
 
     pub(crate) const PROFILE: ObjectId = ObjectId(0x0001);
-    /// Version, diversification data, then K-ENC, K-MAC and K-DEK of equal length.
+    /// The table of static keys.
     pub(crate) const STATIC_KEYS: ObjectId = ObjectId(0x0002);
     /// The last used sequence counter of the static keys, 3 bytes.
     pub(crate) const SEQUENCE: ObjectId = ObjectId(0x0003);
@@ -107,6 +107,7 @@ impl Chip {
     pub(crate) fn content(&self, source: Source) -> Answer {
         Ok(match source {
             Source::Object(id) => self.store.get(id)?.unwrap_or_default(),
+            Source::Constant(bytes) => Zeroizing::new(bytes.to_vec()),
             Source::Certificate(kind) => self.store.get(object::active_certificate(kind))?.unwrap_or_default(),
             Source::Availability => {
                 let present = |kind| if self.store.has(object::active_certificate(kind)) { 0x8F } else { 0x00 };

@@ -8,6 +8,8 @@ impl Sw {
     pub(crate) const OK: Self = Self(0x9000);
     /// Wrong host cryptogram (GlobalPlatform Amendment D §7.1.2).
     pub(crate) const AUTHENTICATION_FAILED: Self = Self(0x6300);
+    /// SET SESSION KEY in an application to which no key can be delivered, as the real card says it.
+    pub(crate) const NO_KEY_DELIVERY: Self = Self(0x66F1);
     pub(crate) const MEMORY_FAILURE: Self = Self(0x6581);
     pub(crate) const WRONG_LENGTH: Self = Self(0x6700);
     pub(crate) const LOGICAL_CHANNEL: Self = Self(0x6881);
@@ -17,7 +19,10 @@ impl Sw {
     pub(crate) const FILE_STRUCTURE: Self = Self(0x6981);
     pub(crate) const SECURITY_STATUS: Self = Self(0x6982);
     pub(crate) const CONDITIONS: Self = Self(0x6985);
+    /// Not in ISO/IEC 7816-4: an error of secure messaging has ended the session, as the real card says it.
+    pub(crate) const NO_SESSION: Self = Self(0x69FC);
     pub(crate) const NO_CURRENT_EF: Self = Self(0x6986);
+    pub(crate) const MISSING_SECURE_MESSAGING: Self = Self(0x6987);
     pub(crate) const BAD_SECURE_MESSAGING: Self = Self(0x6988);
     pub(crate) const BAD_DATA: Self = Self(0x6A80);
     pub(crate) const NOT_SUPPORTED: Self = Self(0x6A81);

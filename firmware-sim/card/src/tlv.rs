@@ -19,6 +19,21 @@ pub(crate) fn push(out: &mut Vec<u8>, tag: u16, value: &[u8]) {
     out.extend_from_slice(value);
 }
 
+/// Appends tag, length and value as the files of the real card have them: lengths from 128 on in two bytes.
+pub(crate) fn push_in_file(out: &mut Vec<u8>, tag: u16, value: &[u8]) {
+    if tag > 0xFF {
+        out.push((tag >> 8) as u8);
+    }
+    out.push(tag as u8);
+    if value.len() < 0x80 {
+        out.push(value.len() as u8);
+    } else {
+        out.push(0x82);
+        out.extend((value.len() as u16).to_be_bytes());
+    }
+    out.extend_from_slice(value);
+}
+
 /// Splits `bytes` into the value of the object with the one-byte `tag` and what follows. `None` if there is another
 /// tag, or the length is not in DER or leads beyond the end.
 pub(crate) fn take(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
@@ -30,6 +45,15 @@ pub(crate) fn take(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
         _ => return None,
     };
     rest.split_at_checked(length).filter(|_| found == tag)
+}
+
+/// The same for a tag of one byte or, if its high byte is not zero, of two.
+pub(crate) fn take_wide(bytes: &[u8], tag: u16) -> Option<(&[u8], &[u8])> {
+    let [high, low] = tag.to_be_bytes();
+    if high == 0 {
+        return take(bytes, low);
+    }
+    bytes.split_first().filter(|(first, _)| **first == high).and_then(|(_, rest)| take(rest, low))
 }
 
 /// The values of the objects with exactly these tags, in this order, and nothing after them.

@@ -46,6 +46,8 @@ fn card(hsm: &SoftwareHsm, clock: &Arc<VirtualClock>, length: AesLength, mode: S
         my_number: "123456789018".into(),
         check_number_b: "61070920369999".into(),
         face_input_pin: "4321".into(),
+        juki_pin: "5678".into(),
+        face: false,
         rng_seed: [5; 32],
     };
     let keys = PooledKeys::generate(KeyAlgorithm::P384, 1, 1);

@@ -151,6 +151,8 @@ pub fn personalisation(
         my_number: digits(&drawn[14..26], 12),
         check_number_b: check_number_b(seed, resident, number).to_string(),
         face_input_pin: digits(&drawn[26..30], 4),
+        juki_pin: digits(&draw(seed, &format!("juki PIN of {}", resident.number), number), 4),
+        face: true,
         rng_seed: draw(seed, &format!("card randomness of {}", resident.number), number),
     })
 }

@@ -41,7 +41,7 @@ fn probes_of_other_cards_find_nothing() {
             assert_eq!(terminal.hex(&format!("00 A4 04 {p2} {:02X} {aid}", aid.len() / 2)), "6A82");
         }
     }
-    assert_eq!(terminal.hex("00 CA DF 30 05"), "6D00");
+    assert_eq!(terminal.hex("00 CA DF 30 05"), "6A88");
     assert_eq!(terminal.hex("00 CB 3F FF 03 5C 01 7E 08"), "6D00");
     // A part of an AID is not one.
     assert_eq!(terminal.hex("00 A4 04 0C 09 D392F0002601000000"), "6A82");
@@ -58,7 +58,7 @@ fn certificates_and_their_access() {
     assert_eq!(terminal.read(fid::SIGN_CA_CERTIFICATE).unwrap(), [0x5C; 1200]);
     assert_eq!(terminal.read(fid::AUTH_CA_CERTIFICATE).unwrap(), [0xAC; 300]);
     assert_eq!(terminal.read(fid::CERTIFICATE_AVAILABILITY).unwrap(), [0x8F, 0x8F, 0x00]);
-    assert_eq!(terminal.read(fid::UNKNOWN_0009).unwrap(), [0xFF; 16]);
+    assert_eq!(terminal.read(fid::UNKNOWN_0009), Err(0x6982));
     let token = terminal.read(fid::TOKEN_INFO).unwrap();
     assert_eq!((token.len(), &token[..32]), (160, b"JPKIAPICCTOKEN2                 ".as_slice()));
     assert_eq!(terminal.verify(fid::AUTH_PIN, AUTH_PIN), 0x9000);

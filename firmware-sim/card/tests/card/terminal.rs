@@ -45,6 +45,8 @@ pub(crate) fn personalisation(profile: CardProfile) -> Personalisation {
         my_number: "123456789018".into(),
         check_number_b: "55021720352285".into(),
         face_input_pin: "4321".into(),
+        juki_pin: "5678".into(),
+        face: false,
         rng_seed: [7; 32],
     }
 }
