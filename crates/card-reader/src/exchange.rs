@@ -19,7 +19,8 @@ const GET_RESPONSE: u8 = 0xC0;
 ///
 /// * A command that is too long for one piece goes as a chain (ISO/IEC 7816-4 §5.1.1.1). If the card refuses a part, that
 ///   status word is the answer.
-/// * `6Cxx`: the command is repeated once with the `Le` that the card names, as it was not performed.
+/// * `6Cxx`: a command without data is repeated once with the `Le` that the card names, as it was not performed. One with
+///   data is not: it may carry a PIN, which is never sent twice, whatever the card says of the first time.
 /// * `61xx`: the rest is fetched with GET RESPONSE. If that ends in an error, the answer is its status word alone.
 ///
 /// An `Le` of more than 256 is lowered to 256 where the line has no extended length; what is longer comes by `61xx`.
@@ -33,7 +34,9 @@ pub fn exchange(
     deadline: Deadline,
 ) -> Result<ResponseApdu, CardError> {
     let mut answer = send(transaction, capabilities, command, deadline)?;
-    if let Some(le) = answer.status.wrong_le() {
+    if let Some(le) = answer.status.wrong_le()
+        && command.data().is_empty()
+    {
         answer = send(transaction, capabilities, &command.clone().with_le(le.into()), deadline)?;
     }
     fetch_rest(transaction, command.cla(), answer, deadline)

@@ -351,24 +351,56 @@ impl Chained for Vec<CommandName> {
     }
 }
 
-/// Every instruction that host and card share has the name of its constant: one that is added there without a name fails here.
-#[test]
-fn every_instruction_of_the_card_has_its_name() {
+/// The constants of a module of `jpki::card`, by name.
+fn constants(module: &str) -> Vec<(String, u16)> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../jpki/src/card.rs");
     let file = syn::parse_file(&fs::read_to_string(path).unwrap()).unwrap();
     let items = file.items.into_iter().find_map(|item| match item {
-        syn::Item::Mod(module) if module.ident == "ins" => module.content,
+        syn::Item::Mod(found) if found.ident == module => found.content,
         _ => None,
     });
-    let mut count = 0;
-    for item in items.unwrap().1 {
-        let syn::Item::Const(constant) = item else { continue };
-        let syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Int(code), .. }) = *constant.expr else { panic!("no number") };
-        let names = named(&[CommandApdu::new(0x84, code.base10_parse().unwrap(), 0x01, 0x00)]);
-        assert_eq!(names[0].instruction.unwrap(), constant.ident.to_string().replace('_', " "));
-        count += 1;
+    let number = |item| match item {
+        syn::Item::Const(syn::ItemConst { ident, expr, .. }) => match *expr {
+            syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Int(number), .. }) => {
+                Some((ident.to_string(), number.base10_parse().unwrap()))
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    items.unwrap().1.into_iter().filter_map(number).collect()
+}
+
+/// An instruction that is added to those that host and card share, without a name here, fails.
+#[test]
+fn every_instruction_of_the_card_has_its_name() {
+    let is_instruction = |name: &String| !name.starts_with("TAG_") && !name.starts_with("KEY_");
+    let shared = [constants("ins"), constants("domain_ins")].concat();
+    let shared: Vec<_> = shared.into_iter().filter(|(name, _)| is_instruction(name)).collect();
+    assert!(shared.len() >= 18, "{shared:?}");
+    for (constant, code) in shared {
+        let names = named(&[CommandApdu::new(0x84, code.try_into().unwrap(), 0x01, 0x00)]);
+        assert_eq!(names[0].instruction.unwrap(), constant.replace('_', " "));
     }
-    assert!(count >= 14, "{count}");
+}
+
+#[test]
+fn every_file_pin_and_key_of_the_card_has_its_name() {
+    /// What nobody knows the use of, or what has no public name.
+    const NAMELESS: [&str; 7] =
+        ["UNKNOWN_0006", "UNKNOWN_0008", "UNKNOWN_0009", "TERMINAL_CA_KEY", "SESSION_KEY", "SIGNED_KEY", "BLOCKED"];
+    for (module, application) in [
+        ("fid", Application::Jpki),
+        ("face_input", Application::FaceInput),
+        ("face_check", Application::FaceCheck),
+        ("common", Application::Common),
+        ("juki", Application::Juki),
+    ] {
+        for (name, file) in constants(module) {
+            let is_named = Element::find(application, file).is_some();
+            assert!(name.starts_with("TAG_") || is_named != NAMELESS.contains(&name.as_str()), "{module}::{name}");
+        }
+    }
 }
 
 fn script() -> Vec<CommandApdu> {

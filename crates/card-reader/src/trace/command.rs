@@ -1,7 +1,8 @@
 //! Commands in the field's terms: what an instruction is called, and on what it acts.
 
 use jpki::CertificateKind::{self, Authentication, Signature};
-use jpki::card::{self, common, face_input, fid, ins, kind};
+use jpki::card::{self, common, domain_ins, face_check, face_input, fid, ins, juki, kind};
+use serde::{Serialize, Serializer};
 
 /// CLA bit 5: this command is not the last of its chain (ISO/IEC 7816-4 §5.1.1.1).
 const CHAINING: u8 = 0x10;
@@ -23,7 +24,8 @@ pub(super) const READ_BINARY: u8 = 0xB0;
 const SHORT_REFERENCE: u8 = 0x80;
 
 /// An application of the card.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Application {
     /// 公的個人認証AP
@@ -66,7 +68,8 @@ impl Application {
 }
 
 /// A file, PIN or key of an application, as its two-byte identifier selects it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Element {
     /// 署名用電子証明書
@@ -99,8 +102,30 @@ pub enum Element {
     CheckNumberA,
     /// 照合番号B
     CheckNumberB,
+    /// Digests of 個人番号 and 基本4情報, signed.
+    Integrity,
+    /// 生年月日 alone, signed.
+    Age,
+    /// What is printed on the face, the photograph too.
+    Face,
+    /// The 個人番号 as an image.
+    MyNumberImage,
+    /// 生年月日 as it opens [`Element::Age`].
+    BirthNumber,
+    /// The key with which an application signs what it tells of itself.
+    ApplicationKey,
+    /// An application's card-verifiable certificate.
+    ApplicationCertificate,
+    /// Version and vendor of an application.
+    Information,
     /// The record with the card's serial number.
     CardRecord,
+    /// Which key the card authenticates itself with.
+    KeyReference,
+    /// The key with which the card authenticates itself.
+    AuthenticationKey,
+    /// 住民基本台帳用暗証番号
+    JukiPin,
 }
 
 impl Element {
@@ -123,14 +148,34 @@ impl Element {
             (Application::FaceInput, face_input::PIN) => Self::FaceInputPin,
             (Application::FaceInput, face_input::CHECK_NUMBER_A) => Self::CheckNumberA,
             (Application::FaceInput, face_input::CHECK_NUMBER_B) => Self::CheckNumberB,
+            (Application::FaceInput, face_input::INTEGRITY) => Self::Integrity,
+            (Application::FaceInput, face_input::CERTIFICATE) | (Application::FaceCheck, face_check::CERTIFICATE) => {
+                Self::ApplicationCertificate
+            }
+            (Application::FaceInput, face_input::INFORMATION) | (Application::FaceCheck, face_check::INFORMATION) => {
+                Self::Information
+            }
+            (Application::FaceCheck, face_check::AGE) => Self::Age,
+            (Application::FaceCheck, face_check::FACE) => Self::Face,
+            (Application::FaceCheck, face_check::MY_NUMBER_IMAGE) => Self::MyNumberImage,
+            (Application::FaceCheck, face_check::BIRTH) => Self::BirthNumber,
+            (Application::FaceCheck, face_check::CHECK_NUMBER_A) => Self::CheckNumberA,
+            (Application::FaceCheck, face_check::CHECK_NUMBER_B) => Self::CheckNumberB,
+            (Application::FaceCheck, face_check::KEY) => Self::ApplicationKey,
             (Application::Common, common::CARD_RECORD) => Self::CardRecord,
+            (Application::Common, common::KEY_REFERENCE) | (Application::Juki, juki::KEY_REFERENCE) => {
+                Self::KeyReference
+            }
+            (Application::Common, common::AUTHENTICATION_KEY) => Self::AuthenticationKey,
+            (Application::Common, common::PIN) | (Application::Juki, juki::PIN) => Self::JukiPin,
             _ => return None,
         })
     }
 }
 
 /// On what a command acts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Object {
     /// An application.
@@ -138,13 +183,14 @@ pub enum Object {
     /// A file, PIN or key that is known.
     Element(Element),
     /// A file, PIN or key of which only the identifier is known.
+    #[serde(serialize_with = "as_hex")]
     FileId(u16),
     /// The slots of one kind of certificate.
     Slots(CertificateKind),
 }
 
 /// What a command is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct CommandName {
     /// The instruction, as its specification calls it. `None`: no instruction that is known here.
     pub instruction: Option<&'static str>,
@@ -235,6 +281,10 @@ impl Follower {
     }
 }
 
+fn as_hex<S: Serializer>(file: &u16, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{file:04X}"))
+}
+
 fn file_id(data: &[u8]) -> Option<u16> {
     Some(u16::from_be_bytes(data.try_into().ok()?))
 }
@@ -269,10 +319,10 @@ const fn issuing_command(code: u8) -> Option<&'static str> {
 const fn management_command(code: u8) -> Option<&'static str> {
     Some(match code {
         ins::INITIALIZE_UPDATE => "INITIALIZE UPDATE",
-        0xCA | 0xCB => "GET DATA",
-        0xD8 => "PUT KEY",
-        0xE2 => "STORE DATA",
-        0xE4 => "DELETE",
+        domain_ins::GET_DATA | 0xCB => "GET DATA",
+        domain_ins::PUT_KEY => "PUT KEY",
+        domain_ins::STORE_DATA => "STORE DATA",
+        domain_ins::DELETE => "DELETE",
         0xF0 => "SET STATUS",
         0xF2 => "GET STATUS",
         _ => return None,

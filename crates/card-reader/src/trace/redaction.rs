@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use apdu::{CommandApdu, ResponseApdu};
-use jpki::card::{fid, ins};
+use jpki::card::{data, domain_ins, fid, ins};
 
 use super::command::{Application, BY_FILE_ID, BY_NAME, Follower, READ_BINARY, SELECT};
 use super::masked::Masked;
@@ -67,6 +67,12 @@ fn visible(at: &Follower, command: &CommandApdu) -> Visible {
         // Two bytes name a file.
         [0x00, SELECT, BY_FILE_ID, _] if command.data().len() == 2 => Visible { command: ALL, ..hidden },
         [0x80, ins::INITIALIZE_UPDATE, _, _] => answer(CHANNEL_KIND),
+        // What kind of card and of keys it has; its number is another object.
+        [0x00 | 0x80, domain_ins::GET_DATA, p1, p2]
+            if [data::CARD_RECOGNITION, data::KEY_INFORMATION].contains(&u16::from_be_bytes([p1, p2])) =>
+        {
+            answer(ALL)
+        }
         // P1 of 80 and above names another file than the selected one.
         [0x00, READ_BINARY, 0x00..0x80, _] => match (at.application, at.file) {
             (Some(Application::Jpki), Some(file)) => answer(visible_in_jpki(file, [header[2], header[3]])),
