@@ -68,6 +68,9 @@ pub struct Global {
     /// Card reader to use, by its name or a part of it [default: the one in terminal.toml, or any known one]
     #[arg(long, global = true, value_name = "NAME")]
     pub reader: Option<String>,
+    /// Record the exchanges with the card to a new file, without secrets and personal data
+    #[arg(long, global = true, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
     /// Print one JSON document instead of texts (its keys: docs/json.md)
     #[arg(long, global = true)]
     pub json: bool,
@@ -198,9 +201,27 @@ pub enum Card<K: Subcommand = NoOwnCommands> {
         #[arg(long, value_name = "ID")]
         operator: String,
     },
+    /// Look at recorded exchanges with a card
+    #[command(subcommand)]
+    Trace(CardTrace),
     /// The composition root's own commands.
     #[command(flatten)]
     Own(K),
+}
+
+/// `card trace`
+#[derive(Debug, Subcommand)]
+pub enum CardTrace {
+    /// Show a trace: every exchange with the command named, its time and what the card said
+    #[command(after_help = "Examples:
+    $ madoguchi card show --operator 0417 --trace card.trace
+    $ madoguchi card trace show card.trace
+    $ madoguchi card trace show card.trace --json | jq '.entries[] | select(.error)'")]
+    Show {
+        /// A file that --trace has made
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 /// `operator`
@@ -308,7 +329,7 @@ mod tests {
         }
         let mut found = Vec::new();
         leaves(&Production::grammar("elsewhere"), &mut found);
-        assert_eq!(found.len(), 9);
+        assert_eq!(found.len(), 10);
         for command in found {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             let name = command.get_name();

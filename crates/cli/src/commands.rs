@@ -4,6 +4,7 @@ mod card;
 mod doctor;
 mod log;
 mod operator;
+mod trace;
 
 use std::io;
 
@@ -11,7 +12,7 @@ use clap_complete::Generator;
 use orchestrator::{Plan, Terminal};
 use serde::Serialize;
 
-use crate::arguments::{Arguments, Card, Command, Devices, Issue, Log, Operator};
+use crate::arguments::{Arguments, Card, CardTrace, Command, Devices, Issue, Log, Operator};
 use crate::composition::{Attendance, Composition, open_ports};
 use crate::context::Context;
 use crate::devices::DeviceTable;
@@ -30,6 +31,7 @@ pub(crate) fn execute<C: Composition>(
     match command {
         Command::Issue(order) => issue(&order, composition, context),
         Command::Card(Card::Show { operator }) => card::show(&operator, composition, context),
+        Command::Card(Card::Trace(CardTrace::Show { file })) => trace::show(&file),
         Command::Card(Card::Own(command)) => composition.run_own_card(command, context),
         Command::Operator(Operator::Enrol { user_id, role, operator_id, access_manager }) => {
             let newcomer = operator::Newcomer { user_id, role: role.into(), operator_id };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use authority_link::AuthorityLine;
 use biometric::PalmVerifier;
 use card_reader::CardReader;
+use card_reader::diagnosis::Finding;
 use clap::Subcommand;
 use hsm::Hsm;
 use madoguchi_time::{SharedClock, SystemClock};
@@ -71,6 +72,11 @@ pub trait Composition {
     /// # Errors
     /// If it can't be opened.
     fn card_reader(&self, site: &Site) -> Result<Box<dyn CardReader>, Failure>;
+
+    /// What `doctor` can find out about the card readers of this system; nothing if the backend can't look.
+    fn diagnose_readers(&self, _site: &Site) -> Vec<Finding> {
+        Vec::new()
+    }
 
     /// The palm sensor with its matcher.
     ///
@@ -172,7 +178,7 @@ pub fn open_ports(composition: &impl Composition, context: &Context, attendance:
     let register = composition.resident_register(&site)?;
     let hsm = composition.hsm(&site)?;
     let line = composition.authority_line(&site, &hsm)?;
-    let reader = composition.card_reader(&site)?;
+    let reader = context.recorded(composition.card_reader(&site)?, &site.clock)?;
     let verifier = composition.palm_verifier(&site)?;
     let people = match attendance {
         Attendance::People => composition.people(context, &site)?,

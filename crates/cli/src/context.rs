@@ -8,6 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use card_reader::CardReader;
+use card_reader::trace::{CreateError, RecordingReader, TraceMonitor};
+use madoguchi_time::SharedClock;
 use orchestrator::{Progress, ProgressSink};
 
 use crate::arguments::Global;
@@ -15,7 +18,7 @@ use crate::failure::Failure;
 use crate::language::Language;
 use crate::messages::Messages;
 use crate::report::{Document, FailureDocument, Report};
-use crate::screen::Screen;
+use crate::screen::{INDENT, Screen};
 use crate::summary::Timings;
 use crate::view::HumanView;
 
@@ -27,6 +30,9 @@ pub struct Context {
     folder: PathBuf,
     folder_was_named: bool,
     card_reader: Option<String>,
+    trace: Option<PathBuf>,
+    /// Who looks after the recording, once there is one.
+    recording: Mutex<Option<TraceMonitor>>,
     messages: Arc<Messages>,
     verbose: bool,
     observed: Arc<Mutex<Observed>>,
@@ -53,6 +59,8 @@ impl Context {
             folder: global.state.clone().unwrap_or(default_folder),
             folder_was_named: global.state.is_some(),
             card_reader: global.reader.clone(),
+            trace: global.trace.clone(),
+            recording: Mutex::default(),
             messages,
             verbose: global.verbose,
             _alive: (is_live && !global.json).then(|| keep_alive(Arc::clone(&observed))),
@@ -76,6 +84,26 @@ impl Context {
     #[must_use]
     pub fn card_reader(&self) -> Option<&str> {
         self.card_reader.as_deref()
+    }
+
+    /// Has the reader recorded, if the command line asks for a trace.
+    ///
+    /// # Errors
+    /// If the file can't be made: traces are never written over another file.
+    pub fn recorded(&self, reader: Box<dyn CardReader>, clock: &SharedClock) -> Result<Box<dyn CardReader>, Failure> {
+        let Some(path) = &self.trace else { return Ok(reader) };
+        let reader = RecordingReader::create(reader, path, Arc::clone(clock)).map_err(|e| unrecordable(path, e))?;
+        *self.recording.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader.monitor());
+        Ok(Box::new(reader))
+    }
+
+    /// The key of what is to be said of the trace that the command line asks for; none if all is well with it.
+    fn trace_remark(&self) -> Option<&'static str> {
+        self.trace.as_ref()?;
+        match &*self.recording.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(monitor) => monitor.fault().map(|_| "trace-incomplete"),
+            None => Some("trace-not-begun"),
+        }
     }
 
     /// The texts in the person's language.
@@ -136,6 +164,13 @@ impl Context {
     /// Says how the command ended.
     pub(crate) fn conclude(&self, outcome: &Result<Box<dyn Report>, Failure>) -> Result<(), Failure> {
         let mut observed = self.observed();
+        if let Some(remark) = self.trace_remark() {
+            let remark = self.messages.get(remark);
+            match &mut observed.view {
+                Some(view) => view.screen().text(INDENT, &remark)?,
+                None => tracing::warn!("{remark}"),
+            }
+        }
         match (&mut observed.view, outcome) {
             (Some(view), Ok(report)) => {
                 report.show(view.screen(), &self.messages)?;
@@ -166,6 +201,15 @@ fn keep_alive(observed: Arc<Mutex<Observed>>) -> Sender<Infallible> {
         }
     });
     alive
+}
+
+fn unrecordable(path: &Path, error: CreateError) -> Failure {
+    let key = match &error {
+        CreateError::Io(error) if error.kind() == io::ErrorKind::AlreadyExists => "error-trace-exists",
+        _ => "error-trace-unwritable",
+    };
+    let args = vec![("path", path.display().to_string().into())];
+    Failure::Own { key, args, source: Some(Box::new(error)) }
 }
 
 fn print(document: &(impl Document + ?Sized)) -> Result<(), Failure> {

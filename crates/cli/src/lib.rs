@@ -20,10 +20,12 @@ mod program;
 mod report;
 mod screen;
 mod summary;
+mod trace_view;
 mod view;
 
 pub use arguments::{
-    Arguments, Card, Command, Devices, Global, Issue, Kind, Log, LogFormat, NoOwnCommands, Operator, RoleArgument,
+    Arguments, Card, CardTrace, Command, Devices, Global, Issue, Kind, Log, LogFormat, NoOwnCommands, Operator,
+    RoleArgument,
 };
 pub use composition::{Attendance, Composition, Site, open_ports};
 pub use context::Context;
@@ -40,4 +42,5 @@ pub use summary::{
     AuthorityTraffic, CardTraffic, CertificateFace, CertificateSummary, LogSummary, Proof, Proved, Residue, Summary,
     Timings, peak_memory_bytes,
 };
+pub use trace_view::TraceView;
 pub use view::{HumanView, slot_text};

@@ -20,13 +20,14 @@ macro_rules! catalogue {
             include_str!(concat!("../messages/", $language, "/commands.ftl")),
             include_str!(concat!("../messages/", $language, "/doctor.ftl")),
             include_str!(concat!("../messages/", $language, "/summary.ftl")),
+            include_str!(concat!("../messages/", $language, "/trace.ftl")),
             include_str!(concat!("../messages/", $language, "/simulator.ftl")),
         ]
     };
 }
 
-const JA: [&str; 9] = catalogue!("ja");
-const EN: [&str; 9] = catalogue!("en");
+const JA: [&str; 10] = catalogue!("ja");
+const EN: [&str; 10] = catalogue!("en");
 
 /// The message catalogue in one language.
 pub struct Messages {
