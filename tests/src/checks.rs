@@ -4,6 +4,7 @@ use audit_log::LogKey;
 use authority::store::{IssueKey, State};
 use hsm::KeyName;
 use jpki::CertificateKind;
+use orchestrator::Question;
 
 use crate::stage::{Stage, soon};
 
@@ -28,10 +29,12 @@ struct Known {
     serial: u64,
     state: State,
     predecessor: Option<u64>,
+    confirmed: bool,
 }
 
 impl Stage {
-    /// I1, I2 and I3: holds at every instant. `worked` are the kinds whose certificates worked when the procedure began.
+    /// I1, I2 and I3: holds at every instant. `worked` are the kinds whose certificates worked when the procedure began. On a card
+    /// without a pending slot in the form that such a card can keep (ADR 0009).
     ///
     /// # Errors
     /// The invariant that is broken.
@@ -45,13 +48,17 @@ impl Stage {
             if !slots.active_fits {
                 return Err(format!("I7 no brick: {kind:?}: the active key is not the active certificate's"));
             }
-            if let Some(active) = slots.active
-                && state_of(active) != Some(State::Valid)
-            {
+            let works = slots.active.is_some_and(|active| state_of(active) == Some(State::Valid));
+            // Overwritten in place, a certificate is active as soon as it is written.
+            let unconfirmed =
+                |active| known.iter().any(|issue| issue.sha256 == active && !issue.confirmed) && self.overwrites();
+            if let Some(active) = slots.active.filter(|active| !works && !unconfirmed(*active)) {
                 return Err(format!("I2 no ghost: {kind:?}: active is {:?}", state_of(active)));
             }
-            if worked.contains(&kind) && slots.active.is_none() {
-                return Err(format!("I3 never worse: {kind:?}: nothing is active"));
+            // Overwritten in place, nothing works from the new key until its confirmation; nobody is surprised by it.
+            let agreed = self.overwrites() && self.conversation.was_asked(Question::OverwritesInPlace);
+            if worked.contains(&kind) && !works && !agreed {
+                return Err(format!("I3 never worse: {kind:?}: nothing works"));
             }
             for issue in known.iter().filter(|issue| issue.state == State::Valid) {
                 let on_card =
@@ -62,7 +69,9 @@ impl Stage {
                         && (slots.active == Some(other.sha256)
                             || (slots.pending == Some(other.sha256) && slots.pending_key))
                 });
-                if !on_card && !successor {
+                // The card tells whoever sees it next.
+                let remembered = slots.overwritten == Some(issue.sha256);
+                if !on_card && !successor && !remembered {
                     return Err(format!("I1 no orphan: {kind:?}: {} is valid, and its key is gone", issue.serial));
                 }
             }
@@ -83,7 +92,7 @@ impl Stage {
             if valid.len() != 1 || slots.active != Some(valid[0]) {
                 return Err(format!("I5 idempotent: {kind:?}: {} valid certificates", valid.len()));
             }
-            if slots.pending_key || slots.pending.is_some() {
+            if slots.pending_key || slots.pending.is_some() || slots.overwritten.is_some() {
                 return Err(format!("I5 idempotent: {kind:?}: something is pending"));
             }
         }
@@ -183,6 +192,7 @@ impl Stage {
                 serial: issue.serial,
                 state: issue.state,
                 predecessor: issue.predecessor,
+                confirmed: issue.confirmed_at.is_some(),
             })
             .collect()
     }

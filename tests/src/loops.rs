@@ -29,26 +29,45 @@ pub struct Variant {
     order: fn(Plan) -> Plan,
     /// What the card does wrong.
     mistake: Option<Mistake>,
+    /// The kind of card.
+    profile: fn() -> IssuingProfile,
 }
 
 impl Variant {
     /// The product.
-    pub const PRODUCT: Self = Self { name: "product", order: |plan| plan, mistake: None };
+    pub const PRODUCT: Self =
+        Self { name: "product", order: |plan| plan, mistake: None, profile: IssuingProfile::jpki_2016 };
     /// The old certificate is superseded as soon as the new one is confirmed.
     pub const SUPERSEDE_AT_CONFIRMATION: Self = Self {
         name: "supersede at confirmation",
         order: |plan| swapped(plan, Step::Commit, Step::Supersede),
-        mistake: None,
+        ..Self::PRODUCT
     };
     /// The card commits before the authority has been told.
-    pub const CONFIRM_AFTER_COMMIT: Self =
-        Self { name: "confirm after commit", order: |plan| swapped(plan, Step::Confirm, Step::Commit), mistake: None };
+    pub const CONFIRM_AFTER_COMMIT: Self = Self {
+        name: "confirm after commit",
+        order: |plan| swapped(plan, Step::Confirm, Step::Commit),
+        ..Self::PRODUCT
+    };
     /// The card commits whatever is pending, whatever it is called.
     pub const UNNAMED_COMMIT: Self =
-        Self { name: "unnamed commit", order: |plan| plan, mistake: Some(Mistake::UnnamedCommit) };
+        Self { name: "unnamed commit", mistake: Some(Mistake::UnnamedCommit), ..Self::PRODUCT };
     /// Both kinds are prepared, and one commit makes both active.
-    pub const ONE_COMMIT_FOR_BOTH: Self =
-        Self { name: "one commit for both kinds", order: interleaved, mistake: Some(Mistake::CommitBothKinds) };
+    pub const ONE_COMMIT_FOR_BOTH: Self = Self {
+        name: "one commit for both kinds",
+        order: interleaved,
+        mistake: Some(Mistake::CommitBothKinds),
+        ..Self::PRODUCT
+    };
+
+    /// The product on a card without a pending slot.
+    pub const SINGLE_SLOT: Self =
+        Self { name: "single slot", profile: IssuingProfile::jpki_2016_single_slot, ..Self::PRODUCT };
+    /// There the authority is never told that the old certificate's key is gone.
+    pub const NEVER_SUPERSEDED: Self = Self { name: "never superseded", order: without_superseding, ..Self::SINGLE_SLOT };
+    /// There the card forgets what it has overwritten.
+    pub const FORGETFUL_CARD: Self =
+        Self { name: "forgetful card", mistake: Some(Mistake::ForgetOverwritten), ..Self::SINGLE_SLOT };
 
     /// The four deliberate mistakes.
     pub const MISTAKES: [Self; 4] =
@@ -63,7 +82,7 @@ impl Variant {
 
     fn stage(self, start: Start) -> Stage {
         remember_signatures();
-        let stage = Stage::new(&IssuingProfile::jpki_2016(), start);
+        let stage = Stage::new(&(self.profile)(), start);
         if let Some(mistake) = self.mistake {
             stage.control(0).with_card(|card| card.make_mistake(mistake));
         }
@@ -79,6 +98,12 @@ fn swapped(plan: Plan, first: Step, second: Step) -> Plan {
         step => step,
     };
     let steps = plan.steps().iter().map(|(kind, step)| (*kind, swap(*step))).collect();
+    plan.reordered(steps)
+}
+
+/// The plan without its last step.
+fn without_superseding(plan: Plan) -> Plan {
+    let steps = plan.steps().iter().copied().filter(|(_, step)| *step != Step::Supersede).collect();
     plan.reordered(steps)
 }
 

@@ -41,6 +41,12 @@ impl Conversation {
         std::mem::take(&mut self.lock().said)
     }
 
+    /// Was the clerk asked this, since all was taken last?
+    #[must_use]
+    pub fn was_asked(&self, question: Question) -> bool {
+        self.lock().said.contains(&Said::Confirm(question))
+    }
+
     /// At the `n`-th question from now, counted from 1, somebody cancels instead of answering.
     pub fn walk_away_at(&self, n: u64) {
         let mut inner = self.lock();

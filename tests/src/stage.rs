@@ -289,6 +289,8 @@ impl Stage {
         let mut personalisation =
             parts::personalisation(SEED, number, &self.resident, &card_profile, &self.masters, &certificates)
                 .expect("a card");
+        // No terminal looks at it, and its signatures take time.
+        personalisation.face = false;
         change(&mut personalisation);
         let nvm = personalisation.into_memory().expect("memory");
         Card::power_on(nvm, self.clock.clone(), self.keys.clone()).expect("a card")
@@ -314,6 +316,12 @@ impl Stage {
     #[must_use]
     pub fn profile(&self) -> &IssuingProfile {
         &self.profile
+    }
+
+    /// Has the card no pending slot, so that a new key overwrites the old one?
+    #[must_use]
+    pub fn overwrites(&self) -> bool {
+        !parts::card_profile(&self.profile).pending_slot
     }
 
     /// Carries the card to the reader of another place, wherever it is now.
