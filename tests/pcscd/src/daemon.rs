@@ -18,7 +18,8 @@ pub const MAX_READERS: usize = 8;
 pub(crate) const SOCKET_VARIABLE: &str = "PCSCLITE_CSOCK_NAME";
 /// The socket's name in its folder.
 pub(crate) const SOCKET_NAME: &str = "pcscd.comm";
-/// vsmartcard's driver.
+/// vsmartcard's driver. Its state is in static variables: each reader needs a copy of the file, which the linker takes for
+/// another library.
 const DRIVER: &str = "/usr/lib/pcsc/drivers/serial/libifdvpcd.so";
 /// Debian keeps it out of an ordinary user's path.
 const PROGRAM: &str = "/usr/sbin/pcscd";
@@ -99,10 +100,13 @@ impl PrivatePcscd {
         self.readers.clear();
         for (index, &port) in ports.iter().enumerate() {
             let name = format!("SIM-PCD-{index}");
+            let driver = self.folder.join(format!("vpcd-{index}.so"));
+            fs::copy(DRIVER, &driver)?;
             // Writing to a string can't fail.
             let _ = write!(
                 conf,
-                "FRIENDLYNAME \"{name}\"\nDEVICENAME /dev/null:{port:#06X}\nLIBPATH {DRIVER}\nCHANNELID {port:#06X}\n\n"
+                "FRIENDLYNAME \"{name}\"\nDEVICENAME /dev/null:{port:#06X}\nLIBPATH {}\nCHANNELID {port:#06X}\n\n",
+                driver.display()
             );
             // pcscd adds the number of the reader of that name, and the slot.
             self.readers.push(VirtualReader { name: format!("{name} 00 00"), port });

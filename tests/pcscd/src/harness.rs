@@ -18,7 +18,9 @@ const FOLDER_VARIABLE: &str = "PRIVATE_PCSCD_FOLDER";
 /// The library takes the socket from the environment, which a running program can't change safely. So the program runs
 /// itself once more with the variable set, and starts the pcscd there. The usual arguments of a test program work.
 pub fn main_with(readers: usize, trials: impl FnOnce(&Arc<PrivatePcscd>) -> Vec<Trial>) -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // Tests with cards wait more than they work, so as many run as there are readers.
+    arguments.test_threads.get_or_insert(readers.max(1));
     let result = match env::var_os(FOLDER_VARIABLE) {
         None => run_again(),
         Some(folder) => PrivatePcscd::start_in(folder.into(), readers).map(|pcscd| {

@@ -1,0 +1,150 @@
+//! A virtual reader with a simulated card, and the hand that moves it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use card_reader::contract;
+use card_reader_pcsc::{ExtendedLength, PcscReader, ReaderChoice, ReaderOptions};
+use jiff::civil::date;
+use jpki::Sex;
+use madoguchi_time::{Deadline, SharedClock, SystemClock};
+use pcsc::{Context, Disposition, Protocols, ReaderState, Scope, ShareMode, State};
+use private_pcscd::{Lease, PrivatePcscd};
+use sim_card::vpcd::{VpcdControl, VpcdRunner};
+use sim_card::{Card, CardProfile, Personalisation, PooledKeys, StaticKeySet};
+use zeroize::Zeroizing;
+
+/// Nothing takes so long unless it hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A reader that nobody else uses, and a card that belongs there.
+pub(crate) struct Desk {
+    runner: VpcdRunner,
+    context: Context,
+    pub(crate) clock: SharedClock,
+    lease: Lease,
+}
+
+impl Desk {
+    /// The card is in the reader.
+    pub(crate) fn with_card(pcscd: &Arc<PrivatePcscd>, profile: CardProfile) -> Self {
+        let mut desk = Self::empty(pcscd, profile);
+        desk.insert();
+        desk
+    }
+
+    /// The card lies on the desk.
+    pub(crate) fn empty(pcscd: &Arc<PrivatePcscd>, profile: CardProfile) -> Self {
+        let lease = pcscd.lease();
+        let clock = SystemClock::shared();
+        let nvm = personalisation(profile).into_memory().expect("it fits");
+        let card = Card::power_on(nvm, Arc::clone(&clock), PooledKeys::new(Vec::new())).expect("personalised");
+        let runner = VpcdRunner::new(card, format!("127.0.0.1:{}", lease.port));
+        let context = Context::establish(Scope::System).expect("the service runs");
+        let desk = Self { runner, context, clock, lease };
+        // Another test's card may have been there a moment ago.
+        desk.wait_for(State::EMPTY);
+        desk
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.lease.name
+    }
+
+    pub(crate) fn control(&self) -> VpcdControl {
+        self.runner.control()
+    }
+
+    pub(crate) fn choice(&self) -> ReaderChoice {
+        ReaderChoice::Named(self.lease.name.clone())
+    }
+
+    pub(crate) fn reader(&self) -> PcscReader {
+        PcscReader::new(self.choice(), Arc::clone(&self.clock))
+    }
+
+    pub(crate) fn soon(&self) -> Deadline {
+        self.clock.deadline_in(PATIENCE)
+    }
+
+    /// Puts the card in, and waits until the service has seen it.
+    pub(crate) fn insert(&mut self) {
+        self.control().insert().expect("the virtual reader listens");
+        self.wait_for(State::PRESENT);
+    }
+
+    /// Takes the card out, and waits until the service has seen it.
+    pub(crate) fn remove(&mut self) {
+        self.control().remove();
+        self.wait_for(State::EMPTY);
+    }
+
+    /// Another program opens the card.
+    pub(crate) fn open_elsewhere(&self, mode: ShareMode) -> pcsc::Card {
+        let name = std::ffi::CString::new(self.name()).expect("a name");
+        self.context.connect(&name, mode, Protocols::ANY).expect("there is a card")
+    }
+
+    fn wait_for(&self, wanted: State) {
+        let name = std::ffi::CString::new(self.name()).expect("a name");
+        let mut states = [ReaderState::new(name, State::UNAWARE)];
+        loop {
+            self.context.get_status_change(PATIENCE, &mut states).expect("the service says what changes");
+            if states[0].event_state().contains(wanted) {
+                return;
+            }
+            states[0].sync_current_state();
+        }
+    }
+}
+
+/// The hand of the contract suite.
+impl contract::Hand for Desk {
+    fn remove(&mut self) {
+        self.remove();
+    }
+
+    fn insert(&mut self) {
+        self.insert();
+    }
+
+    fn reset(&mut self) {
+        let card = self.open_elsewhere(ShareMode::Shared);
+        card.disconnect(Disposition::ResetCard).map_err(|(_, error)| error).expect("the card is there");
+    }
+
+    fn can_reset_within_a_transaction(&self) -> bool {
+        false
+    }
+}
+
+/// Extended length up to so many bytes, whatever the card says.
+#[allow(dead_code, reason = "not every test target needs it")]
+pub(crate) fn extended(max: u16) -> ReaderOptions {
+    ReaderOptions { extended_length: ExtendedLength::UpTo(max), ..ReaderOptions::default() }
+}
+
+fn personalisation(profile: CardProfile) -> Personalisation {
+    let key = |first: u8| Zeroizing::new((first..).take(profile.scp03_key_length).collect());
+    Personalisation {
+        serial: "SIM000000000001".into(),
+        municipality: "13221".into(),
+        expiry: date(2035, 2, 17),
+        keys: StaticKeySet { enc: key(0x40), mac: key(0x80), dek: key(0xC0) },
+        profile,
+        key_version: 0x30,
+        diversification: [0; 10],
+        sign_ca: vec![0x5C; 300],
+        auth_ca: vec![0xAC; 300],
+        name: "黒桐　幹也".into(),
+        address: "東京都清瀬市観布子南１２－７－２０２".into(),
+        birth: date(1980, 2, 17),
+        sex: Sex::Male,
+        my_number: "123456789018".into(),
+        check_number_b: "55021720352285".into(),
+        face_input_pin: "4321".into(),
+        juki_pin: "5678".into(),
+        face: false,
+        rng_seed: [7; 32],
+    }
+}
