@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use sim_card::vpcd;
 
 use crate::world::Making;
 
@@ -41,6 +42,42 @@ pub enum Own {
     /// One procedure in a process of its own, told as JSON lines
     #[command(hide = true)]
     Terminal(Terminal),
+}
+
+/// Commands of `madoguchi-sim` under `card`.
+#[derive(Debug, Subcommand)]
+pub enum OwnCard {
+    /// Put the card on the world's reader into a virtual reader of pcscd (vsmartcard), where any program finds it
+    #[command(after_help = "Examples:
+  The card that the demonstration has issued, in the reader of the package vsmartcard-vpcd:
+    $ madoguchi card serve --state world --show-pins
+  A resident's own card, in another reader, as soon as there is one:
+    $ madoguchi card serve --state world --resident 789218047745 --vpcd 127.0.0.1:35965 --wait
+While it is served: insert, remove, status, quit on standard input; or SIGUSR2 inserts, SIGUSR1 removes, SIGTERM ends.")]
+    Serve(Serve),
+}
+
+/// `card serve`
+#[derive(Clone, Debug, Args)]
+pub struct Serve {
+    /// Where the virtual reader waits for a card
+    #[arg(long, value_name = "HOST:PORT", default_value = vpcd::DEFAULT_ADDRESS)]
+    pub vpcd: String,
+    /// 宛名番号 of the resident who lays a card on the reader [default: the card that lies there]
+    #[arg(long, value_name = "NUMBER")]
+    pub resident: Option<String>,
+    /// Wait for the virtual reader if it is not there
+    #[arg(long)]
+    pub wait: bool,
+    /// Show the PINs that the simulated resident has chosen
+    #[arg(long)]
+    pub show_pins: bool,
+    /// Answer as late as a real card does, over a line of 106 kbit/s
+    #[arg(long)]
+    pub real_time: bool,
+    /// Stop when standard input ends: for a parent that may die
+    #[arg(long)]
+    pub until_stdin_ends: bool,
 }
 
 /// `world`

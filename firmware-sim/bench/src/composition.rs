@@ -8,21 +8,21 @@ use std::sync::Arc;
 use authority_link::AuthorityLine;
 use biometric::PalmVerifier;
 use card_reader::CardReader;
-use cli::{Arguments, Card, Command, Composition, Context, Failure, NoOwnCommands, Operator, Report, Site};
+use cli::{Arguments, Card, Command, Composition, Context, Failure, Operator, Report, Site};
 use hsm::Hsm;
 use madoguchi_time::{ElapsingClock, SharedClock};
 use orchestrator::{DiskFolder, People, ProcedureError, StateFolder};
 use sim_card::{SimReader, SimReaderControl};
 use zeroize::Zeroizing;
 
-use crate::commands::{self, Own};
+use crate::commands::{self, Own, OwnCard};
 use crate::failure::failure;
 use crate::kill::KillingFolder;
 use crate::line::{self, Whereabouts};
 use crate::palms::{self, AttendedSensor, Hands};
 use crate::people::{Counter, SimPeople};
 use crate::world::World;
-use crate::{demo, making};
+use crate::{demo, making, serving};
 
 /// What the program is called.
 pub const PROGRAM: &str = "madoguchi-sim";
@@ -58,7 +58,7 @@ struct Strings {
 impl Simulated {
     /// The simulators for what a command line says; `None` if it says nothing that can be understood.
     #[must_use]
-    pub fn new(arguments: Option<&Arguments<Own>>) -> Self {
+    pub fn new(arguments: Option<&Arguments<Own, OwnCard>>) -> Self {
         let command = arguments.map(|arguments| &arguments.command);
         let terminal = match command {
             Some(Command::Own(Own::Terminal(terminal))) => Some(terminal),
@@ -104,7 +104,7 @@ impl Simulated {
 }
 
 impl Cast {
-    fn of(command: &Command<Own>) -> Self {
+    fn of(command: &Command<Own, OwnCard>) -> Self {
         let operator = |id: &String| Self { logs_on: Some(id.clone()), ..Self::default() };
         match command {
             Command::Issue(issue) => {
@@ -122,7 +122,7 @@ impl Cast {
 
 impl Composition for Simulated {
     type Own = Own;
-    type OwnCard = NoOwnCommands;
+    type OwnCard = OwnCard;
 
     fn program(&self) -> &'static str {
         PROGRAM
@@ -212,7 +212,9 @@ impl Composition for Simulated {
         }
     }
 
-    fn run_own_card(&self, command: NoOwnCommands, _context: &Context) -> Result<Box<dyn Report>, Failure> {
-        match command {}
+    fn run_own_card(&self, command: OwnCard, context: &Context) -> Result<Box<dyn Report>, Failure> {
+        match command {
+            OwnCard::Serve(order) => serving::run(&order, self.clock(), context),
+        }
     }
 }

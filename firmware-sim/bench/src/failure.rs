@@ -5,6 +5,8 @@ use std::path::Path;
 
 use cli::{Failure, Value};
 use orchestrator::ProcedureError;
+use sim_card::nvm::NvmError;
+use sim_card::vpcd::VpcdError;
 
 use crate::line::LineSetupError;
 use crate::world::WorldError;
@@ -34,6 +36,7 @@ pub(crate) fn failure(error: WorldError) -> Failure {
         WorldError::NoApplicant => ("error-world-no-applicant", vec![]),
         WorldError::Io { path: file, .. } => ("error-world-io", vec![path(file)]),
         WorldError::Authority(_) => ("error-world-authority", vec![]),
+        WorldError::Card(NvmError::InUse) => ("error-world-card-in-use", vec![]),
         WorldError::Personalisation(_) | WorldError::Card(_) => ("error-world-card", vec![]),
         WorldError::Register(_) | WorldError::Hsm(_) | WorldError::State(_) | WorldError::Terminal(_) => {
             return Failure::Procedure(match error {
@@ -45,6 +48,18 @@ pub(crate) fn failure(error: WorldError) -> Failure {
             });
         }
     };
+    own(key, args, error)
+}
+
+/// Why a card is not in its virtual reader, for people.
+pub(crate) fn of_vpcd(error: VpcdError) -> Failure {
+    let (key, address) = match &error {
+        VpcdError::NobodyListens { address, .. } => ("error-serve-nobody-listens", address),
+        VpcdError::Unreachable { address, .. } => ("error-serve-unreachable", address),
+        VpcdError::NotAsked { address } => ("error-serve-not-asked", address),
+        _ => return own("error-serve-system", [], error),
+    };
+    let args = [("vpcd", address.as_str().into())];
     own(key, args, error)
 }
 

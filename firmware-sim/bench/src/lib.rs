@@ -3,6 +3,7 @@
 //! * [`world`]: a municipality, an authority, operators and cards, made of one seed. [`people`], [`palms`]: who comes to the counter.
 //! * [`composition`]: the composition root, with simulators behind every port.
 //! * [`terminal`]: one procedure in a process of its own. [`authority`]: the authority in another.
+//! * [`serving`]: the card in a virtual reader of pcscd.
 //! * [`residue`]: the search for what must be gone.
 
 pub mod authority;
@@ -18,5 +19,6 @@ pub mod palms;
 pub mod people;
 pub mod residents;
 pub mod residue;
+pub mod serving;
 pub mod terminal;
 pub mod world;

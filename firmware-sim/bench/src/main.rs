@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use cli::{Arguments, Command};
-use madoguchi_sim::commands::Own;
+use madoguchi_sim::commands::{Own, OwnCard};
 use madoguchi_sim::composition::{PROGRAM, Simulated};
 use madoguchi_sim::{authority, terminal};
 use zeroizing_alloc::ZeroAlloc;
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         let line = std::iter::once("madoguchi-sim authority".into()).chain(line.into_iter().skip(2));
         return ::authority::cli::run(line, &authority::Keys);
     }
-    let arguments = Arguments::<Own>::read(PROGRAM, line.iter().cloned()).ok();
+    let arguments = Arguments::<Own, OwnCard>::read(PROGRAM, line.iter().cloned()).ok();
     if let Some(arguments) = &arguments
         && let Command::Own(Own::Terminal(order)) = &arguments.command
     {

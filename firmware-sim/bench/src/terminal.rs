@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::children;
-use crate::commands::{self, Own};
+use crate::commands::{self, Own, OwnCard};
 use crate::composition::Simulated;
 use crate::palms::Hands;
 use crate::residue::Canary;
@@ -88,7 +88,7 @@ impl From<Explanation> for Told {
 
 /// Runs the process.
 #[must_use]
-pub fn run(order: &commands::Terminal, arguments: &Arguments<Own>) -> ExitCode {
+pub fn run(order: &commands::Terminal, arguments: &Arguments<Own, OwnCard>) -> ExitCode {
     // Without its parent nobody hears it. If the system refuses, it still ends with its standard output.
     let _ = children::die_with_parent();
     let simulated = Simulated::new(Some(arguments));
@@ -131,7 +131,7 @@ fn read_line() -> io::Result<Zeroizing<String>> {
 }
 
 /// A context that shows nothing.
-fn context(arguments: &Arguments<Own>, simulated: &Simulated) -> Context {
+fn context(arguments: &Arguments<Own, OwnCard>, simulated: &Simulated) -> Context {
     let global = cli::Global { json: true, ..arguments.global.clone() };
     Context::new(&global, simulated.default_folder(), Screen::stdout())
 }

@@ -239,14 +239,36 @@ impl VpcdControl {
             desk.wanted = true;
             self.0.put_in(&mut desk, socket)
         };
+        self.spawn(move |shared| shared.serve(line, insertion))
+    }
+
+    /// Puts the card in as soon as there is a virtual reader, and returns at once. Nothing happens if it is in already.
+    ///
+    /// # Errors
+    /// [`VpcdError::System`].
+    pub fn insert_when_possible(&self) -> Result<(), VpcdError> {
+        let insertion = {
+            let mut desk = self.0.lock();
+            if desk.wanted {
+                return Ok(());
+            }
+            desk.wanted = true;
+            desk.activity.insertions
+        };
+        self.spawn(move |shared| {
+            if let Some((line, insertion)) = shared.find(insertion) {
+                shared.serve(line, insertion);
+            }
+        })
+    }
+
+    fn spawn(&self, work: impl FnOnce(&Shared) + Send + 'static) -> Result<(), VpcdError> {
         let shared = Arc::clone(&self.0);
-        thread::Builder::new().name("vpcd card".into()).spawn(move || shared.serve(line, insertion)).map_err(
-            |error| {
-                self.remove();
-                VpcdError::System(error)
-            },
-        )?;
-        Ok(())
+        let spawned = thread::Builder::new().name("vpcd card".into()).spawn(move || work(&shared));
+        spawned.map(drop).map_err(|error| {
+            self.remove();
+            VpcdError::System(error)
+        })
     }
 
     /// Waits until the reader has noticed the card that was put in.
@@ -377,7 +399,7 @@ impl Shared {
                 return;
             }
             drop(desk);
-            let Some(found) = self.find_again(insertion) else { return };
+            let Some(found) = self.find(insertion) else { return };
             (line, insertion) = found;
         }
     }
@@ -393,20 +415,20 @@ impl Shared {
         Ok(())
     }
 
-    /// Looks for the driver until it is there, or the card is not wanted there any more.
-    fn find_again(&self, lost: u64) -> Option<(Line, u64)> {
+    /// Looks for the driver until it is there; `None` once the card is not wanted there any more, or was put in by others.
+    fn find(&self, last: u64) -> Option<(Line, u64)> {
         loop {
             let attempt = Line::connect(&self.address).and_then(|line| Ok((line.socket()?, line)));
             let mut desk = self.lock();
-            if !desk.wanted || desk.activity.insertions != lost {
+            if !desk.wanted || desk.activity.insertions != last {
                 return None;
             }
             if let Ok((socket, line)) = attempt {
                 let insertion = self.put_in(&mut desk, socket);
                 return Some((line, insertion));
             }
-            let gone = |desk: &mut Desk| desk.wanted && desk.activity.insertions == lost;
-            drop(self.changed.wait_timeout_while(desk, BETWEEN_ATTEMPTS, gone));
+            let is_wanted = |desk: &mut Desk| desk.wanted && desk.activity.insertions == last;
+            drop(self.changed.wait_timeout_while(desk, BETWEEN_ATTEMPTS, is_wanted));
         }
     }
 

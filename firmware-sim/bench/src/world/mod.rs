@@ -209,6 +209,12 @@ impl World {
         number.map_or(Ok(None), |number| self.resident(number))
     }
 
+    /// The serial number of the card on the reader.
+    #[must_use]
+    pub fn serial_on_reader(&self) -> Option<&str> {
+        self.record.on_reader.as_deref()
+    }
+
     /// Lays the card of a resident on the reader. It is made if there is none.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use jpki::{
 };
 use resident_register::{Column, CsvRegister, ResidentRegister};
 use sim_card::Card;
-use sim_card::nvm::FileNvm;
+use sim_card::nvm::{FileNvm, NvmError};
 use zeroize::Zeroizing;
 
 use super::{World, WorldError, parts};
@@ -92,8 +92,12 @@ fn has_certificates(world: &World, number: &str) -> Result<bool, WorldError> {
     if !path.exists() {
         return Ok(false);
     }
-    let clock = madoguchi_time::SystemClock::shared();
-    let card = Card::power_on(FileNvm::open(&path)?, clock, sim_card::GeneratedKeys)?;
+    let memory = match FileNvm::open(&path) {
+        // Whoever has it in use came before.
+        Err(NvmError::InUse) => return Ok(true),
+        memory => memory?,
+    };
+    let card = Card::power_on(memory, madoguchi_time::SystemClock::shared(), sim_card::GeneratedKeys)?;
     for kind in CertificateKind::BOTH {
         let slots = card.slots(kind)?;
         if slots.active.is_some() || slots.pending_key {
