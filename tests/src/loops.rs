@@ -31,12 +31,25 @@ pub struct Variant {
     mistake: Option<Mistake>,
     /// The kind of card.
     profile: fn() -> IssuingProfile,
+    /// The certificates that the disturbed procedure is about.
+    kinds: &'static [CertificateKind],
+    /// How the memory looks where the power was cut.
+    tears: &'static [Tear],
+    /// Ends a loop as soon as it has found something.
+    until_noticed: bool,
 }
 
 impl Variant {
     /// The product.
-    pub const PRODUCT: Self =
-        Self { name: "product", order: |plan| plan, mistake: None, profile: IssuingProfile::jpki_2016 };
+    pub const PRODUCT: Self = Self {
+        name: "product",
+        order: |plan| plan,
+        mistake: None,
+        profile: IssuingProfile::jpki_2016,
+        kinds: &BOTH,
+        tears: &[Tear::Untouched, Tear::Garbled],
+        until_noticed: false,
+    };
     /// The old certificate is superseded as soon as the new one is confirmed.
     pub const SUPERSEDE_AT_CONFIRMATION: Self = Self {
         name: "supersede at confirmation",
@@ -60,14 +73,25 @@ impl Variant {
         ..Self::PRODUCT
     };
 
-    /// The product on a card without a pending slot.
-    pub const SINGLE_SLOT: Self =
-        Self { name: "single slot", profile: IssuingProfile::jpki_2016_single_slot, ..Self::PRODUCT };
+    /// The product on a card without a pending slot. That the kinds don't disturb each other, and that every write of the card is
+    /// atomic however it is torn, the loops over other cards show.
+    pub const SINGLE_SLOT: Self = Self {
+        name: "single slot",
+        profile: IssuingProfile::jpki_2016_single_slot,
+        kinds: &[CertificateKind::Signature],
+        tears: &[Tear::Garbled],
+        ..Self::PRODUCT
+    };
     /// There the authority is never told that the old certificate's key is gone.
-    pub const NEVER_SUPERSEDED: Self = Self { name: "never superseded", order: without_superseding, ..Self::SINGLE_SLOT };
+    pub const NEVER_SUPERSEDED: Self =
+        Self { name: "never superseded", order: without_superseding, until_noticed: true, ..Self::SINGLE_SLOT };
     /// There the card forgets what it has overwritten.
-    pub const FORGETFUL_CARD: Self =
-        Self { name: "forgetful card", mistake: Some(Mistake::ForgetOverwritten), ..Self::SINGLE_SLOT };
+    pub const FORGETFUL_CARD: Self = Self {
+        name: "forgetful card",
+        mistake: Some(Mistake::ForgetOverwritten),
+        until_noticed: true,
+        ..Self::SINGLE_SLOT
+    };
 
     /// The four deliberate mistakes.
     pub const MISTAKES: [Self; 4] =
@@ -75,8 +99,8 @@ impl Variant {
 
     fn plan(self, start: Start) -> Plan {
         (self.order)(match start {
-            Start::Fresh => Plan::issue(&BOTH),
-            Start::Issued => Plan::renew(&BOTH),
+            Start::Fresh => Plan::issue(self.kinds),
+            Start::Issued => Plan::renew(self.kinds),
         })
     }
 
@@ -230,13 +254,16 @@ pub fn undisturbed(variant: Variant) -> Findings {
 }
 
 /// Plays case after case, each with its fault one place further, until a fault finds nothing left to strike.
-fn for_every_place(mut play: impl FnMut(u64, &mut Findings) -> bool) -> Findings {
+fn for_every_place(variant: Variant, mut play: impl FnMut(u64, &mut Findings) -> bool) -> Findings {
     let mut findings = Findings::default();
     for n in 1.. {
         if !play(n, &mut findings) {
             break;
         }
         findings.struck += 1;
+        if variant.until_noticed && !findings.broken.is_empty() {
+            break;
+        }
     }
     findings
 }
@@ -244,7 +271,7 @@ fn for_every_place(mut play: impl FnMut(u64, &mut Findings) -> bool) -> Findings
 /// The card leaves at the n-th APDU and comes back to the same terminal.
 #[must_use]
 pub fn card_leaves_and_comes_back(variant: Variant, start: Start) -> Findings {
-    for_every_place(|n, findings| {
+    for_every_place(variant, |n, findings| {
         When::BOTH.map(|when| {
             let mut stage = variant.stage(start);
             let control = stage.control(0);
@@ -307,7 +334,7 @@ fn while_the_card_is_away(
 /// If the stage breaks down.
 #[must_use]
 pub fn card_visits_a_second_terminal(variant: Variant, start: Start) -> Findings {
-    for_every_place(|n, findings| {
+    for_every_place(variant, |n, findings| {
         let stage = Arc::new(Mutex::new(variant.stage(start)));
         let struck = while_the_card_is_away(&stage, variant.plan(start), n, move |stage| {
             let _ = stage.run(1, variant.plan(start));
@@ -326,7 +353,7 @@ pub fn card_visits_a_second_terminal(variant: Variant, start: Start) -> Findings
 #[must_use]
 pub fn stale_terminal_commits(variant: Variant) -> Findings {
     let start = Start::Issued;
-    for_every_place(|n, findings| {
+    for_every_place(variant, |n, findings| {
         let stage = Arc::new(Mutex::new(variant.stage(start)));
         let believed = {
             let stage = stage.lock().expect("a stage");
@@ -353,7 +380,7 @@ pub fn stale_terminal_commits(variant: Variant) -> Findings {
 pub fn messages_meet_mishaps(variant: Variant, start: Start) -> Findings {
     let kinds = Mishap::ALL.into_iter().flat_map(|mishap| [(mishap, false), (mishap, true)]);
     let loops = kinds.map(|(mishap, stubborn)| {
-        for_every_place(|n, findings| {
+        for_every_place(variant, |n, findings| {
             let mut stage = variant.stage(start);
             stage.post.arm(n, mishap, stubborn);
             let _ = stage.run(0, variant.plan(start));
@@ -378,25 +405,26 @@ pub fn messages_meet_mishaps(variant: Variant, start: Start) -> Findings {
 /// If the stage breaks down.
 #[must_use]
 pub fn power_cut_at_card_writes(variant: Variant, start: Start) -> Findings {
-    for_every_place(|n, findings| {
-        [Tear::Untouched, Tear::Garbled].map(|tear| {
+    for_every_place(variant, |n, findings| {
+        let cut = |tear: &Tear| {
             let mut stage = variant.stage(start);
             let control = stage.control(0);
             control.return_when_awaited(true);
             let switch = control.with_card(|card| card.power_switch()).expect("a card");
-            switch.cut_at_write(n, tear);
+            switch.cut_at_write(n, *tear);
             let _ = stage.run(0, variant.plan(start));
             let struck = !switch.cancel();
             settle(findings, &format!("{start:?}, write {n}, {tear:?}"), variant, &mut stage, 0, start);
             struck
-        }) != [false; 2]
+        };
+        variant.tears.iter().map(cut).filter(|struck| *struck).count() > 0
     })
 }
 
 /// The terminal's power is cut at its n-th write to journal or log; it is started again on the same folder.
 #[must_use]
 pub fn terminal_stops_at_writes(variant: Variant, start: Start) -> Findings {
-    for_every_place(|n, findings| {
+    for_every_place(variant, |n, findings| {
         let mut stage = variant.stage(start);
         stage.disk(0).cut_at_write(n);
         let _ = stage.run(0, variant.plan(start));
@@ -412,7 +440,7 @@ pub fn pairs_of_faults(variant: Variant, start: Start) -> Findings {
     let mut all = Findings::default();
     for m in 1.. {
         let mut message_struck = false;
-        all = all.and(for_every_place(|n, findings| {
+        all = all.and(for_every_place(variant, |n, findings| {
             let mut stage = variant.stage(start);
             let control = stage.control(0);
             control.return_when_awaited(true);
@@ -436,7 +464,7 @@ pub fn pairs_of_faults(variant: Variant, start: Start) -> Findings {
 /// The authority gives up on what was not confirmed, long after the card was taken away at the n-th APDU.
 #[must_use]
 pub fn authority_gives_up(variant: Variant, start: Start) -> Findings {
-    for_every_place(|n, findings| {
+    for_every_place(variant, |n, findings| {
         let mut stage = variant.stage(start);
         let control = stage.control(0);
         control.arm(n, Fault::Remove(When::AfterExecution));

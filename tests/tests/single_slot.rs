@@ -36,33 +36,40 @@ fn stale(variant: Variant, _: Start) -> Findings {
 /// The loops over one fault, and at how many places it strikes at least.
 const LOOPS: [Loop; 8] = [
     ("undisturbed, at every step", 0, at_every_step),
-    ("stale commit after every APDU", 30, stale),
-    ("card away at every APDU", 30, loops::card_leaves_and_comes_back),
-    ("card at a second terminal from every APDU", 30, loops::card_visits_a_second_terminal),
+    ("stale commit after every APDU", 15, stale),
+    ("card away at every APDU", 15, loops::card_leaves_and_comes_back),
+    ("card at a second terminal from every APDU", 15, loops::card_visits_a_second_terminal),
+    ("authority gives up after every APDU", 15, loops::authority_gives_up),
+    ("terminal stopped at every write", 30, loops::terminal_stops_at_writes),
     ("every message, every mishap", 30, loops::messages_meet_mishaps),
     ("power cut at every write of the card", 30, loops::power_cut_at_card_writes),
-    ("terminal stopped at every write", 30, loops::terminal_stops_at_writes),
-    ("authority gives up after every APDU", 30, loops::authority_gives_up),
 ];
 
-fn comes_through(start: Start) {
-    for (name, least, run) in LOOPS {
-        let began = std::time::Instant::now();
+fn comes_through(start: Start, loops: &[Loop]) {
+    for (name, least, run) in loops {
         let findings = run(Variant::SINGLE_SLOT, start);
-        println!("{name}: {} cases, the fault struck at {} places, {:?}", findings.cases, findings.struck, began.elapsed());
-        assert!(findings.struck >= least, "{name}: a loop whose fault does not strike proves nothing");
-        assert!(findings.broken.is_empty(), "{name}: {} broken: {:#?}", findings.broken.len(), &findings.broken[..findings.broken.len().min(3)]);
+        println!("{start:?}, {name}: {} cases, the fault struck at {} places", findings.cases, findings.struck);
+        assert!(findings.struck >= *least, "{name}: a loop whose fault does not strike proves nothing");
+        assert!(findings.broken.is_empty(), "{name}: {:#?}", &findings.broken[..findings.broken.len().min(3)]);
     }
 }
 
+// Two tests of about the same length, so that both cores have something to do.
+
 #[test]
-fn a_renewal_comes_through_every_fault() {
-    comes_through(Start::Issued);
+fn a_renewal_comes_through_what_happens_to_card_and_terminal() {
+    comes_through(Start::Issued, &LOOPS[..6]);
 }
 
 #[test]
-fn a_first_issue_comes_through_every_fault() {
-    comes_through(Start::Fresh);
+fn a_renewal_comes_through_lost_messages_and_power_cuts() {
+    comes_through(Start::Issued, &LOOPS[6..]);
+}
+
+/// As long as there is nothing to overwrite, much is as on other cards.
+#[test]
+fn a_first_issue_comes_through() {
+    comes_through(Start::Fresh, &[LOOPS[2], LOOPS[4], LOOPS[7]]);
 }
 
 /// With the superseding left out, every loop finds a valid certificate whose key is gone.
@@ -70,7 +77,8 @@ fn a_first_issue_comes_through_every_fault() {
 fn every_loop_notices_a_certificate_that_is_never_superseded() {
     for (name, _, run) in LOOPS {
         let findings = run(Variant::NEVER_SUPERSEDED, Start::Issued);
-        let noticed = findings.broken.iter().any(|broken| broken.contains("I1"));
+        // Both are valid in the end, or the old one alone.
+        let noticed = findings.broken.iter().any(|broken| broken.contains("I1") || broken.contains("I5"));
         assert!(noticed, "{name}: {:#?}", findings.broken.first());
     }
 }
@@ -119,7 +127,7 @@ fn a_look_revokes_the_certificate_whose_key_is_gone() {
         let mut stage = stage(Start::Issued);
         let control = stage.control(0);
         control.arm(n, Fault::Remove(When::AfterExecution));
-        let ended = stage.run(0, Plan::renew(&BOTH));
+        let ended = stage.run(0, Plan::renew(&[CertificateKind::Signature]));
         if control.armed() > 0 {
             ended.expect("renewed");
             break;
@@ -137,7 +145,8 @@ fn a_look_revokes_the_certificate_whose_key_is_gone() {
             let works = slots.as_ref().is_some_and(|slots| slots.active.is_some());
             assert_eq!(valid.len(), usize::from(works), "APDU {n}: {holdings:?}");
         }
-        let superseded = |progress: &Progress| matches!(progress, Progress::Settled { how: Settlement::Superseded, .. });
+        let superseded =
+            |progress: &Progress| matches!(progress, Progress::Settled { how: Settlement::Superseded, .. });
         revoked += usize::from(told.lock().expect("told").iter().any(superseded));
     }
     assert!(revoked > 0, "the look after a new key was never tried");
