@@ -28,6 +28,8 @@ use crate::{demo, making, serving};
 pub const PROGRAM: &str = "madoguchi-sim";
 /// The name of the simulated reader.
 const READER: &str = "SIM-READER";
+/// The system's PC/SC service in `--reader`.
+const PCSC: &str = "pcsc";
 
 /// The terminal composed with simulators. Whoever the command line names comes to the counter of their own accord.
 pub struct Simulated {
@@ -98,9 +100,69 @@ impl Simulated {
         *self.cast.borrow_mut() = Cast::default();
     }
 
+    /// The reader in this process, with the card on it that the world says, or that of whoever comes.
+    fn simulated_reader(&self, site: &Site) -> Result<Box<dyn CardReader>, Failure> {
+        let mut world = Self::world(site)?;
+        let reader = SimReader::new(READER, Arc::clone(&site.clock));
+        let has_come = match &self.cast.borrow().resident {
+            None => true,
+            // Somebody whom the register does not know has no card either.
+            Some(number) => match world.resident(number).map_err(failure)? {
+                Some(resident) => {
+                    world.lay_on_reader(&resident).map_err(failure)?;
+                    true
+                }
+                None => false,
+            },
+        };
+        if has_come && let Some(card) = world.card_on_reader(Arc::clone(&site.clock)).map_err(failure)? {
+            reader.control().insert(card);
+        }
+        self.strings.borrow_mut().reader = Some(reader.control());
+        Ok(Box::new(reader))
+    }
+
     fn world(site: &Site) -> Result<World, Failure> {
         World::open(&site.folder).map_err(failure)
     }
+}
+
+/// A card reader, as `--reader` names it.
+enum ReaderName<'a> {
+    /// The one in this process.
+    Simulated,
+    /// Any of the system's PC/SC service, or the one with this in its name.
+    Pcsc(Option<&'a str>),
+}
+
+impl<'a> ReaderName<'a> {
+    fn of(site: &'a Site) -> Result<Self, Failure> {
+        match site.card_reader.as_deref() {
+            None => Ok(Self::Simulated),
+            Some(PCSC) => Ok(Self::Pcsc(None)),
+            Some(name) if name.starts_with("SIM-") => Ok(Self::Simulated),
+            Some(name) => match name.split_once(':') {
+                Some((PCSC, part)) => Ok(Self::Pcsc(Some(part))),
+                _ => Err(Failure::Own {
+                    key: "error-sim-unknown-reader",
+                    args: vec![("name", name.into())],
+                    source: None,
+                }),
+            },
+        }
+    }
+}
+
+#[cfg(feature = "pcsc")]
+fn pcsc_reader(part: Option<&str>, site: &Site) -> Result<Box<dyn CardReader>, Failure> {
+    use card_reader_pcsc::{PcscReader, ReaderChoice};
+    let choice = part.map_or(ReaderChoice::Any, |part| ReaderChoice::Containing(vec![part.to_owned()]));
+    Ok(Box::new(PcscReader::new(choice, Arc::clone(&site.clock))))
+}
+
+#[cfg(not(feature = "pcsc"))]
+fn pcsc_reader(_part: Option<&str>, _site: &Site) -> Result<Box<dyn CardReader>, Failure> {
+    Err(Failure::Own { key: "error-sim-without-pcsc", args: Vec::new(), source: None })
 }
 
 impl Cast {
@@ -154,24 +216,10 @@ impl Composition for Simulated {
     }
 
     fn card_reader(&self, site: &Site) -> Result<Box<dyn CardReader>, Failure> {
-        let mut world = Self::world(site)?;
-        let reader = SimReader::new(READER, Arc::clone(&site.clock));
-        let has_come = match &self.cast.borrow().resident {
-            None => true,
-            // Somebody whom the register does not know has no card either.
-            Some(number) => match world.resident(number).map_err(failure)? {
-                Some(resident) => {
-                    world.lay_on_reader(&resident).map_err(failure)?;
-                    true
-                }
-                None => false,
-            },
-        };
-        if has_come && let Some(card) = world.card_on_reader(Arc::clone(&site.clock)).map_err(failure)? {
-            reader.control().insert(card);
+        match ReaderName::of(site)? {
+            ReaderName::Simulated => self.simulated_reader(site),
+            ReaderName::Pcsc(part) => pcsc_reader(part, site),
         }
-        self.strings.borrow_mut().reader = Some(reader.control());
-        Ok(Box::new(reader))
     }
 
     fn palm_verifier(&self, site: &Site) -> Result<Box<dyn PalmVerifier>, Failure> {
