@@ -8,7 +8,7 @@
 //! card, as nobody knows in which state it is, and lets go of it.
 
 use std::convert::Infallible;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -17,7 +17,10 @@ use std::time::{Duration, Instant};
 
 use apdu::ResponseApdu;
 use card_reader::{CardError, Disposition};
-use pcsc::{Card, Context, Error, MAX_BUFFER_SIZE_EXTENDED, Protocol, Protocols, Scope, ShareMode, Transaction};
+use pcsc::{
+    Card, Context, Error, MAX_BUFFER_SIZE_EXTENDED, Protocol, Protocols, ReaderState, Scope, ShareMode, State,
+    Transaction,
+};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::classify::classify;
@@ -81,12 +84,12 @@ fn serve(queue: &Receiver<LineJob>) {
     while let Ok(LineJob::Open(job)) = queue.recv() {
         let Open { reader, deadline, reply, jobs, abandoned, running } = job;
         match open(&reader, deadline, &abandoned) {
-            Ok((context, card, opened)) => {
+            Ok((context, movements, card, opened)) => {
                 let atr = opened.atr.clone();
                 // If nobody waits for it any more, the queue of jobs is closed, too.
                 let _ = reply.send(Ok(opened));
                 let left = pcsc::Disposition::LeaveCard;
-                OpenCard { context, reader, atr, left, reset: false, abandoned }.serve(card, &jobs);
+                OpenCard { context, reader, atr, movements, left, reset: false, abandoned }.serve(card, &jobs);
             }
             Err(error) => {
                 let _ = reply.send(Err(error));
@@ -97,16 +100,29 @@ fn serve(queue: &Receiver<LineJob>) {
 }
 
 /// Opens the card in a context of its own: one that has been used before may belong to a service that has ended since.
-fn open(reader: &CString, deadline: Instant, abandoned: &AtomicBool) -> Result<(Context, Card, Opened), CardError> {
+fn open(
+    reader: &CString,
+    deadline: Instant,
+    abandoned: &AtomicBool,
+) -> Result<(Context, u32, Card, Opened), CardError> {
     let context = Context::establish(Scope::System).map_err(classify)?;
+    // Before the card is opened: if it is exchanged now, that counts as a movement.
+    let movements = movements(&context, reader).map_err(classify)?;
     let card = connect(&context, reader, deadline, abandoned)?;
     match describe(&card) {
-        Ok(opened) => Ok((context, card, opened)),
+        Ok(opened) => Ok((context, movements, card, opened)),
         Err(error) => {
             close(card, pcsc::Disposition::LeaveCard);
             Err(error)
         }
     }
+}
+
+/// Insertions and removals at this reader so far, modulo 65536.
+fn movements(context: &Context, reader: &CStr) -> Result<u32, Error> {
+    let mut states = [ReaderState::new(reader, State::UNAWARE)];
+    context.get_status_change(Duration::ZERO, &mut states)?;
+    Ok(states[0].event_count())
 }
 
 /// Opens the card; waits for another program that has it exclusively.
@@ -152,6 +168,8 @@ struct OpenCard {
     context: Context,
     reader: CString,
     atr: Vec<u8>,
+    /// Insertions and removals at the reader before it was opened.
+    movements: u32,
     /// How to leave the card.
     left: pcsc::Disposition,
     /// We reset it: the service says so to every handle, ours included.
@@ -173,8 +191,7 @@ impl OpenCard {
                 }
             }
         }
-        let how = if self.is_abandoned() { pcsc::Disposition::ResetCard } else { self.left };
-        close(card, how);
+        close(card, self.left);
     }
 
     fn is_abandoned(&self) -> bool {
@@ -183,10 +200,12 @@ impl OpenCard {
 
     fn begin<'c>(&mut self, card: &'c mut Card) -> Result<Transaction<'c>, CardError> {
         if self.reset {
-            // The only reconnect that is ours to make: after our own reset. It must be the same card still.
+            // The only reconnect that is ours to make: after our own reset. It must be the same card still, and never have
+            // been out.
             self.reset = false;
             card.reconnect(ShareMode::Shared, Protocols::ANY, pcsc::Disposition::LeaveCard).map_err(in_use)?;
-            if card.status2_owned().map_err(in_use)?.atr() != self.atr {
+            let same = card.status2_owned().map_err(in_use)?.atr() == self.atr;
+            if !same || movements(&self.context, &self.reader).map_err(in_use)? != self.movements {
                 return Err(CardError::Removed);
             }
         }
@@ -219,6 +238,9 @@ impl OpenCard {
         }
         if let Err(error) = self.end(transaction, Disposition::Leave) {
             tracing::debug!(%error, "ending a transaction");
+        }
+        if self.is_abandoned() {
+            self.left = pcsc::Disposition::ResetCard;
         }
     }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use card_reader::contract;
-use card_reader_pcsc::{ExtendedLength, PcscReader, ReaderChoice, ReaderOptions};
+use card_reader::{CardIdentity, contract};
+use card_reader_pcsc::{PcscReader, ReaderChoice};
 use jiff::civil::date;
 use jpki::Sex;
 use madoguchi_time::{Deadline, SharedClock, SystemClock};
@@ -37,9 +37,7 @@ impl Desk {
     pub(crate) fn empty(pcscd: &Arc<PrivatePcscd>, profile: CardProfile) -> Self {
         let lease = pcscd.lease();
         let clock = SystemClock::shared();
-        let nvm = personalisation(profile).into_memory().expect("it fits");
-        let card = Card::power_on(nvm, Arc::clone(&clock), PooledKeys::new(Vec::new())).expect("personalised");
-        let runner = VpcdRunner::new(card, format!("127.0.0.1:{}", lease.port));
+        let runner = runner(profile, &clock, &lease);
         let context = Context::establish(Scope::System).expect("the service runs");
         let desk = Self { runner, context, clock, lease };
         // Another test's card may have been there a moment ago.
@@ -49,6 +47,20 @@ impl Desk {
 
     pub(crate) fn name(&self) -> &str {
         &self.lease.name
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.lease.port
+    }
+
+    /// What the card says of itself.
+    pub(crate) fn identity(&self) -> Option<CardIdentity> {
+        self.control().with_card(|card| CardIdentity { atr: card.atr().to_vec() })
+    }
+
+    /// Another card lies on the desk.
+    pub(crate) fn exchange_card(&mut self, profile: CardProfile) {
+        self.runner = runner(profile, &self.clock, &self.lease);
     }
 
     pub(crate) fn control(&self) -> VpcdControl {
@@ -118,10 +130,10 @@ impl contract::Hand for Desk {
     }
 }
 
-/// Extended length up to so many bytes, whatever the card says.
-#[allow(dead_code, reason = "not every test target needs it")]
-pub(crate) fn extended(max: u16) -> ReaderOptions {
-    ReaderOptions { extended_length: ExtendedLength::UpTo(max), ..ReaderOptions::default() }
+fn runner(profile: CardProfile, clock: &SharedClock, lease: &Lease) -> VpcdRunner {
+    let nvm = personalisation(profile).into_memory().expect("it fits");
+    let card = Card::power_on(nvm, Arc::clone(clock), PooledKeys::new(Vec::new())).expect("personalised");
+    VpcdRunner::new(card, format!("127.0.0.1:{}", lease.port))
 }
 
 fn personalisation(profile: CardProfile) -> Personalisation {

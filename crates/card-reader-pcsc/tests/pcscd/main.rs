@@ -4,6 +4,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod trouble;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,6 +30,9 @@ fn main() -> ExitCode {
         for (name, case) in LONG_COMMANDS {
             let name = format!("contract::extended_length::{name}");
             trials.push(trial(&name, pcscd, move |pcscd| case(bench(pcscd, announcing()))));
+        }
+        for &(name, test) in trouble::TESTS {
+            trials.push(trial(&format!("trouble::{name}"), pcscd, test));
         }
         trials
     })
