@@ -305,6 +305,8 @@ pub enum Log {
 pub enum Devices {
     /// Print the udev rules that follow from the table
     Rules,
+    /// Print the polkit rules that follow from the table
+    Polkit,
 }
 
 #[cfg(test)]

@@ -45,7 +45,8 @@ pub(crate) fn execute<C: Composition>(
         Command::Log(Log::Verify { key }) => log::verify(key.as_deref(), composition, context),
         Command::Doctor => doctor::examine(composition, context),
         Command::Completion { shell } => completion::<C>(composition, shell),
-        Command::Devices(Devices::Rules) => rules(),
+        Command::Devices(Devices::Rules) => text(devices()?.rules()),
+        Command::Devices(Devices::Polkit) => text(devices()?.polkit_rules()),
         Command::Own(command) => composition.run_own(command, context),
     }
 }
@@ -78,8 +79,8 @@ fn completion<C: Composition>(composition: &C, shell: clap_complete::Shell) -> R
     text(String::from_utf8_lossy(&script).into_owned())
 }
 
-fn rules() -> Result<Box<dyn Report>, Failure> {
-    text(DeviceTable::built_in().map_err(io::Error::other)?.rules())
+fn devices() -> Result<DeviceTable, Failure> {
+    Ok(DeviceTable::built_in().map_err(io::Error::other)?)
 }
 
 fn text(text: String) -> Result<Box<dyn Report>, Failure> {

@@ -14,6 +14,7 @@ use orchestrator::{DiskFolder, People, Ports, SiteConfig, StateFolder, Trust};
 use resident_register::{CsvRegister, ResidentRegister};
 
 use crate::context::Context;
+use crate::devices::DeviceTable;
 use crate::failure::Failure;
 use crate::people::{Nobody, TerminalPeople};
 use crate::report::Report;
@@ -156,6 +157,17 @@ impl Site {
             card_reader: context.card_reader().map(str::to_owned).or_else(|| config.card_reader.clone()),
             config,
         })
+    }
+}
+
+impl Site {
+    /// Is this the card reader to use, or one of them? By its name in PC/SC.
+    #[must_use]
+    pub fn means_reader(&self, name: &str) -> bool {
+        match &self.card_reader {
+            Some(part) => name.to_lowercase().contains(&part.to_lowercase()),
+            None => DeviceTable::built_in().is_ok_and(|table| table.knows_reader(name)),
+        }
     }
 }
 

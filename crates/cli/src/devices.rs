@@ -54,6 +54,10 @@ pub struct KnownDevice {
     /// Are these ids reserved for tests?
     #[serde(default)]
     pub test_id: bool,
+    /// Parts of names in PC/SC, upper and lower case alike, of what is recognised as a card reader and takes no cards: security
+    /// tokens, slots for SIM cards.
+    #[serde(default)]
+    pub not_in_pcsc: Vec<String>,
 }
 
 /// How a device is recognised.
@@ -107,6 +111,30 @@ impl DeviceTable {
         rules
     }
 
+    /// The polkit rules (polkit(8)) that let the group use the service for card readers, where the service asks polkit.
+    #[must_use]
+    pub fn polkit_rules(&self) -> String {
+        let group = &self.group;
+        format!(
+            "// Made from udev/devices.toml by `madoguchi devices polkit`; change the table, not this file.\n\
+             // Goes to /etc/polkit-1/rules.d/. Without it, pcscd lets in whoever sits at the machine's own screen, and nobody else.\n\n\
+             polkit.addRule(function (action, subject) {{\n    \
+                 var pcsc = [\"org.debian.pcsc-lite.access_pcsc\", \"org.debian.pcsc-lite.access_card\"];\n    \
+                 if (pcsc.indexOf(action.id) >= 0 && subject.isInGroup(\"{group}\")) {{\n        \
+                     return polkit.Result.YES;\n    \
+                 }}\n\
+             }});\n"
+        )
+    }
+
+    /// May a card be looked for in the reader of this name in PC/SC?
+    #[must_use]
+    pub fn knows_reader(&self, name: &str) -> bool {
+        let name = name.to_lowercase();
+        let mut readers = self.devices.iter().filter(|device| device.kind == DeviceKind::CardReader);
+        readers.any(|reader| !reader.not_in_pcsc.iter().any(|part| name.contains(&part.to_lowercase())))
+    }
+
     /// The devices of the table that the system has, by the files of `sysfs` (usually `/sys`).
     #[must_use]
     pub fn present(&self, sysfs: &Path) -> Vec<&KnownDevice> {
@@ -141,6 +169,26 @@ mod tests {
     fn the_rules_in_the_repository_are_those_of_the_table() {
         let rules = DeviceTable::built_in().unwrap().rules();
         assert_eq!(rules, include_str!("../../../udev/70-madoguchi.rules"), "run `madoguchi devices rules`");
+    }
+
+    #[test]
+    fn the_polkit_rules_in_the_repository_are_those_of_the_table() {
+        let rules = DeviceTable::built_in().unwrap().polkit_rules();
+        assert_eq!(rules, include_str!("../../../udev/70-madoguchi-polkit.rules"), "run `madoguchi devices polkit`");
+    }
+
+    #[test]
+    fn tokens_are_told_from_readers_by_their_names() {
+        let table = DeviceTable::built_in().unwrap();
+        for (name, known) in [
+            ("SCM Microsystems Inc. SCR 3310 [CCID Interface] 00 00", true),
+            ("ACS ACR1252 Dual Reader [ACR1252 Dual Reader PICC] 00 00", true),
+            ("ACS ACR1252 Dual Reader [ACR1252 Dual Reader SAM] 01 00", false),
+            ("Yubico YubiKey OTP+FIDO+CCID 00 00", false),
+            ("Nitrokey Nitrokey HSM (DENK01234560000         ) 00 00", false),
+        ] {
+            assert_eq!(table.knows_reader(name), known, "{name}");
+        }
     }
 
     #[test]

@@ -171,7 +171,10 @@ impl Teller<'_> {
         let get = |key: &str| self.messages.get(key);
         let (mark, parts) = match &entry.event {
             Event::Exchange { command, answer, error } => {
-                let (mark, outcome) = self.outcome(answer.as_ref(), *error);
+                let (mut mark, outcome) = self.outcome(answer.as_ref(), *error);
+                if is_question(command, answer.as_ref()) {
+                    mark = Mark::Plain;
+                }
                 let name = self.name(command, name);
                 let lengths = lengths(command, answer.as_ref());
                 (mark, vec![format!("{} {name}", bar(entry.took_us, self.longest_us)), lengths, outcome])
@@ -264,6 +267,11 @@ impl Teller<'_> {
             _ => String::new(),
         }
     }
+}
+
+/// VERIFY without a PIN only asks how many tries are left (ISO/IEC 7816-4 §11.5.6).
+fn is_question(command: &Command, answer: Option<&Answer>) -> bool {
+    command.data.length() == 0 && answer.is_some_and(|answer| answer.status.tries_left().is_some())
 }
 
 fn lengths(command: &Command, answer: Option<&Answer>) -> String {

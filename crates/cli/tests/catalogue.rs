@@ -128,7 +128,7 @@ fn kebab(name: &str) -> String {
 #[test]
 fn everything_that_can_be_said_has_a_text() {
     // An error that only wraps another port's is explained by that one.
-    const WRAPPERS: [(&str, &str); 8] = [
+    const WRAPPERS: [(&str, &str); 11] = [
         ("ProcedureError", "hsm"),
         ("ProcedureError", "reader"),
         ("ProcedureError", "sensor"),
@@ -137,6 +137,10 @@ fn everything_that_can_be_said_has_a_text() {
         ("ProcedureError", "enrolment"),
         ("EnrolError", "sensor"),
         ("LineError", "hsm"),
+        // The two certificates have their names already; who holds a reader is said of the holder.
+        ("Element", "sign-certificate"),
+        ("Element", "auth-certificate"),
+        ("ReaderState", "held"),
     ];
     let texts = catalogue(Language::Ja);
     for (source, name, prefix) in [
@@ -162,6 +166,9 @@ fn everything_that_can_be_said_has_a_text() {
         ("jpki/src/kind.rs", "CertificateKind", "certificate-"),
         ("jpki/src/kind.rs", "CertificateKind", "kind-"),
         ("orchestrator/src/operators.rs", "Role", "role-"),
+        ("card-reader/src/trace/command.rs", "Application", "application-name-"),
+        ("card-reader/src/trace/command.rs", "Element", "element-"),
+        ("card-reader/src/diagnosis.rs", "ReaderState", "doctor-reader-"),
     ] {
         for variant in variants(source, name) {
             let wraps = WRAPPERS.contains(&(name, variant.as_str()));

@@ -8,9 +8,10 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use card_reader::trace::Trace;
 use cli::{
     CardTraffic, CertificateFace, CertificateSummary, Explanation, HumanView, Language, LogSummary, Messages, Proof,
-    Proved, Report, Residue, Screen, Summary, Timings,
+    Proved, Report, Residue, Screen, Summary, Timings, TraceView,
 };
 use jpki::CertificateKind::{self, Authentication, Signature};
 use orchestrator::{ProcedureError, ProcedureReport, Progress, Settlement, SlotFound, Step};
@@ -132,6 +133,24 @@ fn a_procedure_as_people_see_it() {
         assert!(view.take_fault().is_none());
         compare(&format!("procedure.{}.txt", language.tag()), &paper.text());
     }
+}
+
+fn trace() -> TraceView {
+    TraceView::new(Trace::from_reader(&mut &include_bytes!("fixtures/trace.jsonl")[..]).unwrap())
+}
+
+#[test]
+fn a_trace_as_people_see_it() {
+    for language in Language::ALL {
+        let (paper, mut view) = view(language, false);
+        trace().show(view.screen(), &Messages::new(language)).unwrap();
+        compare(&format!("trace.{}.txt", language.tag()), &paper.text());
+    }
+}
+
+#[test]
+fn a_trace_as_machines_see_it() {
+    compare("trace.json", &format!("{}\n", cli::Document::document(&trace()).unwrap()));
 }
 
 #[test]

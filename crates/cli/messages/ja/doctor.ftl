@@ -37,3 +37,44 @@ doctor-not-plugged-in = 対応する機器が接続されていません
 doctor-authority = { $address }
 doctor-all-well = 異常はありません
 doctor-not-well = 直すところがあります
+
+# カードリーダーの悪いところと、それぞれの様子。
+doctor-service-not-installed = PC/SC サービス (pcscd) が入っていません
+    .mend = 保守担当に pcscd パッケージの導入を依頼してください
+doctor-service-not-running = PC/SC サービス (pcscd) が動いていません
+    .mend = 保守担当に起動を依頼してください（systemctl enable --now pcscd.socket）
+doctor-refused-by-polkit = この利用者は PC/SC サービスを使えません (polkit が拒否)
+    .mend = udev/70-madoguchi-polkit.rules を /etc/polkit-1/rules.d/ に置き、端末の利用者をその中のグループに入れてください
+doctor-socket-not-permitted = この利用者は PC/SC サービスのソケット { $path } を使えません
+    .mend = { $group ->
+        [none] 保守担当にソケットの権限の確認を依頼してください（ls -l { $path }）
+       *[other] 端末の利用者をグループ { $group } に入れ、ログインし直してください
+    }
+doctor-no-reader = PC/SC サービスから見えるカードリーダーがありません
+    .mend = リーダーをつないでください。つないであれば、ドライバーがありません（多くは libccid パッケージ）
+doctor-reader-not-there = 使うべきカードリーダー ({ $wanted }) がありません
+    .mend = つなぐか、--reader または terminal.toml の card-reader で別のリーダーを指定してください
+doctor-reader-known = 対応するもの
+doctor-reader-seen = { $device }: { $state }
+doctor-reader-empty = 使えます。カードなし
+doctor-reader-card = 使えます。個人番号カードあり
+doctor-reader-unknown-card = 個人番号カードではないカードがあります (ATR { $atr })
+    .mend = そのカードを外してください
+doctor-reader-mute = カードが応答しません
+    .mend = カードの向きを直し、端子を拭いてください。直らなければカードの故障です
+doctor-reader-held-by-client = { $program } がカードを占有しています
+    .mend = { $program } を終了してください。ブラウザー、電子申告のソフト、ほかの窓口のソフトなどがカードを使っています
+doctor-reader-held-by-gnupg = GnuPG の { $program } がカードを占有しています
+    .mend = gpgconf --kill scdaemon を実行し、~/.gnupg/scdaemon.conf に disable-ccid と pcsc-shared を書いてください
+doctor-reader-held-over-usb = { $program } が PC/SC サービスを通さずにリーダーを使っています
+    .mend = { $program } を終了してください。GnuPG は ~/.gnupg/scdaemon.conf に disable-ccid を書き、仮想マシンはリーダーを切り離してください
+doctor-reader-held-by-kernel = カーネルのドライバーがリーダーを使っています ({ $program })
+    .mend = /etc/modprobe.d/madoguchi.conf に blacklist { $program } と書いてドライバーを止め、リーダーをつなぎ直してください
+doctor-reader-held = ほかのプログラムがカードを占有しています
+    .mend = カードを使うほかのプログラムを終了してください
+doctor-reader-stuck = 戻ってこない命令で止まっています
+    .mend = カードを外し、リーダーを抜いてつなぎ直してください。直らなければサービスを再起動してください（systemctl restart pcscd）
+doctor-reader-failed = 使えません
+    .mend = リーダーをつなぎ直してください。直らなければ、ドライバーが合わないか故障です
+doctor-program-unknown = ほかのプログラム
+doctor-program = { $program } (プロセス { $pid })

@@ -1,5 +1,7 @@
 //! `doctor`: everything that a procedure needs, tried one by one, with what mends it.
 
+mod readers;
+
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -21,6 +23,8 @@ use crate::failure::Failure;
 use crate::messages::{Messages, Value};
 use crate::report::Report;
 use crate::screen::{Entry, Mark, Screen};
+
+use readers::SeenReader;
 
 /// Free space below which a terminal is not safe: the log must be durable before anything takes effect.
 const LEAST_FREE: u64 = 64 << 20;
@@ -52,6 +56,18 @@ struct Check {
     /// More, one by one: faulty lines, devices.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     details: Vec<String>,
+    /// A stable name of what was found, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    /// The card readers that were seen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    readers: Vec<SeenReader>,
+}
+
+impl Check {
+    fn new(name: &'static str, ok: bool, text: String) -> Self {
+        Self { name, ok, text, mend: None, details: Vec::new(), code: None, readers: Vec::new() }
+    }
 }
 
 pub(super) fn examine<C: Composition>(composition: &C, context: &Context) -> Result<Box<dyn Report>, Failure> {
@@ -254,7 +270,13 @@ impl<C: Composition> Doctor<'_, C> {
     }
 
     fn reader(&mut self, site: &Site) {
-        match self.composition.card_reader(site) {
+        let findings = self.composition.diagnose_readers(site);
+        let opened = self.composition.card_reader(site);
+        if let Some(verdict) = readers::judge(self.messages, site, &findings, self.plugged_in(DeviceKind::CardReader)) {
+            self.note(verdict);
+            return;
+        }
+        match opened {
             Ok(reader) => self.sound("reader", self.say("doctor-reader", &[("device", reader.name().into())])),
             Err(failure) => self.broken("reader", &failure, self.plugged_in(DeviceKind::CardReader)),
         }
@@ -323,13 +345,13 @@ impl<C: Composition> Doctor<'_, C> {
     }
 
     fn sound(&mut self, name: &'static str, text: String) {
-        self.note(Check { name, ok: true, text, mend: None, details: Vec::new() });
+        self.note(Check::new(name, true, text));
     }
 
     /// Notes something that is wrong, and explained by a text of its own.
     fn unsound(&mut self, name: &'static str, key: &str, args: &[(&str, Value)], details: Vec<String>) {
         let mend = Some(self.say(&format!("{key}.mend"), args));
-        self.note(Check { name, ok: false, text: self.say(key, args), mend, details });
+        self.note(Check { mend, details, ..Check::new(name, false, self.say(key, args)) });
     }
 
     /// Notes a failure that procedures can have too.
@@ -338,7 +360,7 @@ impl<C: Composition> Doctor<'_, C> {
     }
 
     fn explained(&mut self, name: &'static str, explanation: Explanation, details: Vec<String>) {
-        self.note(Check { name, ok: false, text: explanation.text, mend: Some(explanation.mend), details });
+        self.note(Check { mend: Some(explanation.mend), details, ..Check::new(name, false, explanation.text) });
     }
 
     fn note(&mut self, check: Check) {
