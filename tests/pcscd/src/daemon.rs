@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 use std::fs::{self, File, Permissions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
@@ -27,13 +27,13 @@ const PROGRAM: &str = "/usr/sbin/pcscd";
 const SYSTEM_FOLDER: &str = "/run/pcscd";
 /// Ports may be taken between the search and the start.
 const ATTEMPTS: u32 = 5;
-/// Runs pcscd with its socket (descriptor 3) and ends it with its owner: standard input is a pipe of which the owner
-/// holds the other end. `LISTEN_PID` has to be the number of pcscd's own process.
+/// Runs pcscd with its socket (descriptor 3), sends it the signals that its owner asks for, and ends it with its owner:
+/// standard input is a pipe of which the owner holds the other end. `LISTEN_PID` has to be the number of pcscd's own process.
 const WATCH: &str = r#"
 "$@" </dev/null &
 exec 3<&-
-read -r _
-kill -KILL $! 2>/dev/null
+while read -r signal; do kill -s "$signal" $!; done
+kill -s KILL $! 2>/dev/null
 wait
 "#;
 const RUN: &str = r#"LISTEN_PID=$$ exec "$0" --foreground --info --config "$1""#;
@@ -86,7 +86,7 @@ impl PrivatePcscd {
         };
         let mut attempt = 1;
         loop {
-            pcscd.configure(&ports::free_pairs(readers)?)?;
+            pcscd.choose(&ports::free_pairs(readers)?)?;
             match pcscd.restart() {
                 Ok(()) => return Ok(pcscd),
                 Err(_) if attempt < ATTEMPTS => attempt += 1,
@@ -95,23 +95,32 @@ impl PrivatePcscd {
         }
     }
 
-    fn configure(&mut self, ports: &[u16]) -> io::Result<()> {
-        let mut conf = String::new();
+    fn choose(&mut self, ports: &[u16]) -> io::Result<()> {
         self.readers.clear();
         for (index, &port) in ports.iter().enumerate() {
-            let name = format!("SIM-PCD-{index}");
-            let driver = self.folder.join(format!("vpcd-{index}.so"));
-            fs::copy(DRIVER, &driver)?;
+            fs::copy(DRIVER, self.driver(index))?;
+            // pcscd adds the number of the reader of that name, and the slot.
+            self.readers.push(VirtualReader { name: format!("{} 00 00", friendly_name(index)), port });
+        }
+        Ok(())
+    }
+
+    fn configure(&self, readers: usize) -> io::Result<()> {
+        let mut conf = String::new();
+        for (index, reader) in self.readers.iter().enumerate().take(readers) {
+            let (name, port, driver) = (friendly_name(index), reader.port, self.driver(index));
             // Writing to a string can't fail.
             let _ = write!(
                 conf,
                 "FRIENDLYNAME \"{name}\"\nDEVICENAME /dev/null:{port:#06X}\nLIBPATH {}\nCHANNELID {port:#06X}\n\n",
                 driver.display()
             );
-            // pcscd adds the number of the reader of that name, and the slot.
-            self.readers.push(VirtualReader { name: format!("{name} 00 00"), port });
         }
         fs::write(self.folder.join("conf/vpcd"), conf)
+    }
+
+    fn driver(&self, index: usize) -> PathBuf {
+        self.folder.join(format!("vpcd-{index}.so"))
     }
 
     /// All readers.
@@ -159,14 +168,45 @@ impl PrivatePcscd {
         }
     }
 
+    /// Stops pcscd in the middle of whatever it does, until [`PrivatePcscd::thaw`]: programs wait for an answer.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn freeze(&self) -> io::Result<()> {
+        self.signal("STOP")
+    }
+
+    /// Lets pcscd go on.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn thaw(&self) -> io::Result<()> {
+        self.signal("CONT")
+    }
+
+    fn signal(&self, name: &str) -> io::Result<()> {
+        match self.process().as_mut().and_then(|process| process.stdin.as_mut()) {
+            Some(watch) => writeln!(watch, "{name}"),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
     /// Starts pcscd anew, after [`PrivatePcscd::kill`] or without: same socket, same readers, same ports.
     ///
     /// # Errors
     /// If it does not start; its own log is in the message.
     pub fn restart(&self) -> io::Result<()> {
+        self.restart_with(self.readers.len())
+    }
+
+    /// The same with the first so many of its readers, as if the others were unplugged.
+    ///
+    /// # Errors
+    /// If it does not start; its own log is in the message.
+    pub fn restart_with(&self, readers: usize) -> io::Result<()> {
         self.kill();
-        self.spawn()
-            .and_then(|()| self.ready())
+        let started = self.configure(readers).and_then(|()| self.spawn()).and_then(|()| self.ready(readers));
+        started
             .inspect_err(|_| self.kill())
             .map_err(|error| io::Error::new(error.kind(), format!("pcscd did not start: {error}\n{}", self.log())))
     }
@@ -202,9 +242,9 @@ impl PrivatePcscd {
     }
 
     /// Waits until pcscd answers, and checks that it has our readers.
-    fn ready(&self) -> io::Result<()> {
+    fn ready(&self, readers: usize) -> io::Result<()> {
         let names = protocol::reader_names(&self.socket())?;
-        match self.readers.iter().find(|reader| !names.contains(&reader.name)) {
+        match self.readers.iter().take(readers).find(|reader| !names.contains(&reader.name)) {
             Some(missing) => Err(io::Error::new(io::ErrorKind::NotFound, format!("no {}: {names:?}", missing.name))),
             None => Ok(()),
         }
@@ -217,6 +257,10 @@ impl PrivatePcscd {
     fn process(&self) -> MutexGuard<'_, Option<Child>> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn friendly_name(index: usize) -> String {
+    format!("SIM-PCD-{index}")
 }
 
 impl Drop for PrivatePcscd {

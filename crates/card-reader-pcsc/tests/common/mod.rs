@@ -1,5 +1,7 @@
 //! A virtual reader with a simulated card, and the hand that moves it.
 
+#![allow(dead_code, reason = "each test target needs its own part")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,6 +90,13 @@ impl Desk {
     /// Takes the card out, and waits until the service has seen it.
     pub(crate) fn remove(&mut self) {
         self.control().remove();
+        self.wait_for(State::EMPTY);
+    }
+
+    /// After the service was started anew: the hand watches the new one.
+    pub(crate) fn reopen(&mut self) {
+        self.control().remove();
+        self.context = Context::establish(Scope::System).expect("the service runs");
         self.wait_for(State::EMPTY);
     }
 
