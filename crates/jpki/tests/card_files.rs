@@ -1,6 +1,6 @@
 //! The files of a real JPKI test card, read and written again byte for byte, and their signatures.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failure is to be a panic")]
+#![expect(clippy::expect_used, reason = "a failure is to be a panic")]
 
 mod common;
 
@@ -16,8 +16,11 @@ use proptest::prelude::*;
 const PNG: &[u8] = b"\x89PNG\r\n\x1A\n";
 const JPEG_2000: &[u8] = b"\0\0\0\x0CjP  \r\n\x87\n";
 
+/// Reads a file and writes it again.
+type Again = fn(&[u8]) -> Result<FileBytes, CardFileError>;
+
 /// Every file of the test card, and what reads and writes it.
-const FILES: [(&str, fn(&[u8]) -> Result<FileBytes, CardFileError>); 14] = [
+const FILES: [(&str, Again); 14] = [
     ("surface-0001.bin", |bytes| AgeRecord::parse(bytes).map(|file| file.to_bytes())),
     ("surface-0002.bin", |bytes| Face::parse(bytes).map(|file| file.to_bytes())),
     ("surface-0003.bin", |bytes| FaceCheckInformation::parse(bytes).map(|file| file.to_bytes())),

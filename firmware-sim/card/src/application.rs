@@ -19,7 +19,6 @@ pub(crate) struct Application {
     pub(crate) security_domain: bool,
     /// The key of the signing command that names none.
     pub(crate) default_key: Option<SimulatedKey>,
-    /// What SET SESSION KEY is refused with.
     pub(crate) session_key: SessionKeys,
     pub(crate) files: &'static [File],
 }

@@ -16,6 +16,7 @@ use crate::profile::CardProfile;
 use crate::resident;
 use crate::scp03::{Handshake, Level};
 use crate::security_domain;
+use crate::session_key;
 use crate::state::{Answer, ChannelState, Chip, Failure, Session, done, object};
 use crate::static_keys::KeyTable;
 use crate::store::{Change, Store};
@@ -25,6 +26,8 @@ use crate::sw::Sw;
 const GET_RESPONSE: u8 = 0xC0;
 /// SELECT (ISO/IEC 7816-4 §11.1.1).
 const SELECT: u8 = 0xA4;
+/// SET SESSION KEY of JICSAP.
+const SET_SESSION_KEY: u8 = 0xAE;
 /// READ BINARY and READ RECORD: they take no data, so that there is nothing to chain.
 const READS: [u8; 2] = [0xB0, 0xB2];
 /// P1 of SELECT: by application identifier.
@@ -168,8 +171,8 @@ impl Volatile {
             // First interindustry classes on logical channels other than the basic one (ISO/IEC 7816-4 §5.4.1).
             0x01..=0x03 | 0x11..=0x13 | 0x40..=0x7F => return Err(Sw::LOGICAL_CHANNEL),
             // Secure messaging of ISO/IEC 7816-4 itself.
-            0x04..=0x0F | 0x14..=0x1F => return Err(Sw::SECURE_MESSAGING),
-            0x00 | 0x10 | 0x80 | 0x84 | 0x90 | 0x94 => {}
+            0x04..=0x07 | 0x09..=0x0F | 0x14..=0x1F => return Err(Sw::SECURE_MESSAGING),
+            0x00 | 0x10 | session_key::CLASS | 0x80 | 0x84 | 0x90 | 0x94 => {}
             _ => return Err(Sw::CLA),
         }
         if let Some(mut whole) = chain {
@@ -224,6 +227,8 @@ impl Volatile {
                 Err(Sw::SECURITY_STATUS.into())
             }
             (0x00 | 0x80, domain_ins::GET_DATA) => security_domain::get_data(chip, session, &command),
+            (session_key::CLASS, _) => session_key::perform(chip, session, &command),
+            (0x80, SET_SESSION_KEY) => session_key::set(session, &command),
             _ => resident::perform(chip, session, &command),
         })
     }

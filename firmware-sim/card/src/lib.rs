@@ -66,6 +66,7 @@ mod reader;
 mod resident;
 mod scp03;
 mod security_domain;
+mod session_key;
 mod simulated_keys;
 mod state;
 mod static_keys;

@@ -103,6 +103,16 @@ impl CardProfile {
         Self { name: "jpki-2016-single-slot".into(), pending_slot: false, ..Self::jpki_2016() }
     }
 
+    /// The same with another ATR, for tests: one that announces commands of extended length in its historical bytes (ISO/IEC
+    /// 7816-4 §8.1.1.2.7), and chaining. Some programs go by nothing else.
+    #[must_use]
+    pub fn announcing_extended_length(self) -> Self {
+        Self {
+            atr: vec![0x3B, 0xF5, 0x11, 0x00, 0xFF, 0x81, 0x31, 0xFE, 0x45, 0x80, 0x73, 0x80, 0x01, 0xC0, 0xA2],
+            ..self
+        }
+    }
+
     /// The next card: ECDSA on P-384, and AES-192 for the channel as in protection profile C0858.
     ///
     /// Times are estimates: those measured for P-256 (156 ms, 59 ms), scaled to P-384.

@@ -194,7 +194,7 @@ fn derive(key: &AesKey, constant: u8, length: usize, context: &[&[u8]]) -> Zeroi
 }
 
 /// Padding method 2 of ISO/IEC 9797-1: 80, then zeros.
-fn pad(data: &[u8]) -> Zeroizing<Vec<u8>> {
+pub(crate) fn pad(data: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut padded = Zeroizing::new(Vec::with_capacity(data.len() + BLOCK));
     padded.extend_from_slice(data);
     padded.push(0x80);
@@ -203,7 +203,8 @@ fn pad(data: &[u8]) -> Zeroizing<Vec<u8>> {
     padded
 }
 
-fn unpad(mut padded: Zeroizing<Vec<u8>>) -> Option<Zeroizing<Vec<u8>>> {
+/// The reverse; `None` if there is no such padding.
+pub(crate) fn unpad(mut padded: Zeroizing<Vec<u8>>) -> Option<Zeroizing<Vec<u8>>> {
     let end = padded.iter().rposition(|byte| *byte != 0)?;
     if padded[end] != 0x80 || padded.len() - end > BLOCK {
         return None;

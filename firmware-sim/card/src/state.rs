@@ -14,6 +14,7 @@ use crate::nvm::NvmError;
 use crate::pin::{PinId, Verified};
 use crate::profile::CardProfile;
 use crate::scp03::{Channel, Handshake};
+use crate::session_key::Messaging;
 use crate::store::{Change, ObjectId, Store};
 use crate::sw::Sw;
 
@@ -148,6 +149,8 @@ pub(crate) struct Session {
     /// PINs verified outside secure channels.
     pub(crate) verified: Verified,
     pub(crate) channel: ChannelState,
+    /// The session key that was delivered to this application.
+    pub(crate) messaging: Option<Messaging>,
 }
 
 /// The secure channel.
@@ -167,6 +170,7 @@ impl Session {
             current: None,
             verified: Verified::default(),
             channel: ChannelState::Closed,
+            messaging: None,
         }
     }
 

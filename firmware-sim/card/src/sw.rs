@@ -19,10 +19,9 @@ impl Sw {
     pub(crate) const FILE_STRUCTURE: Self = Self(0x6981);
     pub(crate) const SECURITY_STATUS: Self = Self(0x6982);
     pub(crate) const CONDITIONS: Self = Self(0x6985);
-    /// Not in ISO/IEC 7816-4: an error of secure messaging has ended the session, as the real card says it.
+    /// An enciphered command where no session key is in force, as the real card says it.
     pub(crate) const NO_SESSION: Self = Self(0x69FC);
     pub(crate) const NO_CURRENT_EF: Self = Self(0x6986);
-    pub(crate) const MISSING_SECURE_MESSAGING: Self = Self(0x6987);
     pub(crate) const BAD_SECURE_MESSAGING: Self = Self(0x6988);
     pub(crate) const BAD_DATA: Self = Self(0x6A80);
     pub(crate) const NOT_SUPPORTED: Self = Self(0x6A81);

@@ -3,10 +3,14 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking too")]
 
 mod channel;
+mod files;
 mod issuing;
 mod noise;
 mod power;
 mod reader;
 mod resident;
+mod rules;
+mod security_domain;
+mod session_key;
 mod terminal;
 mod vpcd;

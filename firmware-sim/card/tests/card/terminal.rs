@@ -188,16 +188,22 @@ impl Terminal {
 
     /// Opens a channel in the selected application.
     pub(crate) fn open_at(&mut self, level: u8) -> Result<(), u16> {
+        let keys = personalisation(self.card.profile().clone()).keys.clone();
+        self.open_with(KEY_VERSION, &keys, level)
+    }
+
+    /// The same with these static keys.
+    pub(crate) fn open_with(&mut self, version: u8, keys: &StaticKeySet, level: u8) -> Result<(), u16> {
         let profile = self.card.profile().clone();
-        let keys = personalisation(profile.clone()).keys.clone();
         let host_challenge: Vec<u8> = (0x10..).take(profile.scp03_mode.length()).collect();
-        let (handshake, command) = Handshake::begin(KEY_VERSION, host_challenge);
+        let (handshake, command) = Handshake::begin(version, host_challenge);
         let answer = self.send(&command);
         let negotiated = handshake.answered(&answer).map_err(|_| answer.status.0)?;
         let derivation = negotiated.derivation(profile.scp03_key_length);
         let session =
             session_keys(&keys.enc, &keys.mac, &derivation.host_challenge, &derivation.card_challenge).unwrap();
-        let (authenticating, command) = negotiated.authenticate(session, level).unwrap();
+        // 0 where the card does not prove that it has the keys.
+        let (authenticating, command) = negotiated.authenticate(session, level).map_err(|_| 0_u16)?;
         let answer = self.send(&command);
         self.channel = Some(authenticating.opened(&answer).map_err(|_| answer.status.0)?);
         Ok(())
@@ -211,6 +217,14 @@ impl Terminal {
         let answer = channel.unwrap(&answer).expect("an authentic answer");
         self.channel = Some(channel);
         if answer.status == StatusWord::OK { Ok(answer.data.to_vec()) } else { Err(answer.status.0) }
+    }
+
+    /// A command through the channel that may find the card without power. Was it done?
+    pub(crate) fn attempt(&mut self, ins: u8, p1: u8, p2: u8, data: &[u8]) -> bool {
+        let mut channel = self.channel.take().expect("a channel");
+        let command = CommandApdu::new(0x80, ins, p1, p2).with_data(data).with_le(256);
+        let answer = self.send(&channel.wrap(&command).unwrap());
+        channel.unwrap(&answer).is_ok_and(|answer| answer.status.is_ok())
     }
 
     pub(crate) fn status(&mut self, kind: CertificateKind) -> Status {
