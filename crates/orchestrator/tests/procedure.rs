@@ -4,7 +4,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use authority_link::{Answer, CertificateState, Issue, IssueState, IssuerAndSerial, TransactionId as LinkTransaction};
 use card_reader::CardError;
@@ -34,17 +34,34 @@ struct World {
     active: Option<Name>,
     state: IssueState,
     certificate: Vec<u8>,
+    pending_slot: bool,
+    overwritten: Option<Name>,
 }
 
 impl World {
     fn new() -> Self {
         Self {
-            key: SigningKey::from_slice(&[7; 48]).expect("a key"),
+            key: key(),
             pending: Pending::Empty,
             active: None,
             state: IssueState::Unknown,
             certificate: b"a certificate".to_vec(),
+            pending_slot: true,
+            overwritten: None,
         }
+    }
+
+    /// A card without a pending slot, and a certificate in its only one.
+    fn single_slot() -> Self {
+        Self { pending_slot: false, active: Some([8; 32]), state: IssueState::Valid, ..Self::new() }
+    }
+
+    /// The same, interrupted right after its new key was made.
+    fn overwritten() -> Self {
+        let mut world = Self::single_slot();
+        world.overwritten = world.active.take();
+        world.pending = Pending::Key(Sha256::digest(world.spki()).into());
+        world
     }
 
     /// A renewal whose certificate was written and confirmed when the card was taken away.
@@ -70,6 +87,7 @@ impl World {
             Action::AskPins(wanted) => {
                 Event::Pins(wanted.iter().map(|pin| (pin.kind, Pin::new(pin.kind, "5937").expect("a PIN"))).collect())
             }
+            Action::AskOverwrite => Event::Agreed,
             Action::BeginCard => Event::CardReady,
             Action::Card(command) => Event::Card(self.command(command)),
             Action::Authority(call) => Event::Authority(self.call(call), Timestamp::UNIX_EPOCH),
@@ -89,18 +107,38 @@ impl World {
                 pin_set: true,
                 tries_left: 3,
                 algorithm: jpki::card::algorithm::EC_P384,
+                pending_slot: self.pending_slot,
+                overwritten: self.overwritten,
+                makes_keys: true,
             })),
-            CardCommand::Generate(..) => {
+            CardCommand::Generate(_, _, named) => {
+                if !self.pending_slot {
+                    let key = match &self.pending {
+                        Pending::Key(key) => Some(*key),
+                        _ => None,
+                    };
+                    assert_eq!(*named, key.or(self.active), "nothing is overwritten that is not named");
+                    self.overwritten = self.active.take().or(self.overwritten);
+                }
                 self.pending = Pending::Key(Sha256::digest(self.spki()).into());
                 bytes(Sha256::digest(self.spki()).to_vec())
             }
             CardCommand::ReadKey(_) => bytes(self.spki()),
             CardCommand::Sign(_, hash) => {
-                let signature: Signature = self.key.sign_prehash(hash).expect("a signature");
-                bytes(DerSignature::from(signature).as_bytes().to_vec())
+                // The same key signs the same in every walk.
+                static MADE: Mutex<BTreeMap<Vec<u8>, Vec<u8>>> = Mutex::new(BTreeMap::new());
+                let sign = || {
+                    let signature: Signature = self.key.sign_prehash(hash).expect("a signature");
+                    DerSignature::from(signature).as_bytes().to_vec()
+                };
+                bytes(MADE.lock().expect("signatures").entry(hash.clone()).or_insert_with(sign).clone())
             }
             CardCommand::Write(_, _, name, _) => {
-                self.pending = Pending::Complete(TransactionId::default(), *name);
+                if self.pending_slot {
+                    self.pending = Pending::Complete(TransactionId::default(), *name);
+                } else {
+                    (self.active, self.pending, self.overwritten) = (Some(*name), Pending::Empty, None);
+                }
                 CardReply::Done(CardData::None)
             }
             CardCommand::ReadBack(_) => bytes(self.certificate.clone()),
@@ -128,7 +166,8 @@ impl World {
                     kind: KIND,
                     transaction: LinkTransaction([9; 16]),
                     certificate: named(2),
-                    predecessor: Some((named(1), IssueState::Valid)),
+                    // Whatever a key in the only slot has overwritten was revoked before.
+                    predecessor: self.pending_slot.then(|| (named(1), IssueState::Valid)),
                 }),
             }),
             AuthorityCall::Certify(..) => Answer::Issued {
@@ -137,7 +176,7 @@ impl World {
                 nonce: None,
             },
             AuthorityCall::Confirm { .. } => Answer::Confirmed,
-            AuthorityCall::Supersede(..) => Answer::Revoked,
+            AuthorityCall::Supersede(..) | AuthorityCall::Retire(..) => Answer::Revoked,
         }
     }
 }
@@ -149,6 +188,12 @@ fn named(serial: u8) -> IssuerAndSerial {
 
 fn holder() -> Holder {
     Holder { name: "名　前".into(), address: "住所".into(), birth: Some(date(1986, 7, 9)), sex: Some(Sex::Female) }
+}
+
+/// Made once, too.
+fn key() -> SigningKey {
+    static MADE: OnceLock<SigningKey> = OnceLock::new();
+    MADE.get_or_init(|| SigningKey::from_slice(&[7; 48]).expect("a key")).clone()
 }
 
 /// Made once: it takes longer than a whole walk.
@@ -219,6 +264,7 @@ fn events() -> Vec<Event> {
     vec![
         Event::FaceCode(Zeroizing::new(String::new())),
         Event::Pins(Vec::new()),
+        Event::Agreed,
         Event::Declined,
         Event::CardReady,
         Event::Card(CardReply::Done(CardData::None)),
@@ -272,8 +318,13 @@ fn finish(world: &mut World, mut procedure: Procedure, mut action: Action) -> Ou
 
 #[test]
 fn every_event_in_every_state_ends_in_order() {
-    let walks: [(fn() -> World, Plan); 3] =
-        [(World::new, plan(false, false)), (World::new, plan(true, false)), (World::interrupted, plan(false, true))];
+    let walks: [(fn() -> World, Plan); 5] = [
+        (World::new, plan(false, false)),
+        (World::new, plan(true, false)),
+        (World::interrupted, plan(false, true)),
+        (World::single_slot, plan(false, true)),
+        (World::overwritten, plan(false, true)),
+    ];
     let (mut cases, mut unexpected) = (0, 0);
     for (world, plan) in walks {
         for steps in 0.. {
@@ -318,6 +369,38 @@ fn an_interrupted_renewal_is_committed_without_a_pin() {
     let pins: BTreeSet<_> = asked.iter().filter(|action| action.starts_with("AskPins")).collect();
     assert!(pins.is_empty(), "{asked:?}");
     assert!(asked.iter().any(|action| action.contains("rr")), "the predecessor is superseded: {asked:?}");
+}
+
+/// What is asked of card, authority and people, from beginning to end.
+fn asked(world: &mut World, plan: Plan) -> Vec<String> {
+    let (mut procedure, mut action) = Procedure::begin(input(plan));
+    let mut asked = Vec::new();
+    while !matches!(action, Action::Finish(_)) {
+        asked.push(format!("{action:?}"));
+        let event = world.answer(&action);
+        (procedure, action) = procedure.step(event);
+    }
+    asked
+}
+
+#[test]
+fn without_a_pending_slot_the_authority_hears_at_once_of_what_is_overwritten() {
+    let is = |wanted: &'static str| move |asked: &String| asked.contains(wanted);
+    let mut world = World::single_slot();
+    let whole = asked(&mut world, plan(false, true));
+    assert_eq!(world.active, Some(world.name()));
+    let at = |wanted| whole.iter().position(is(wanted)).unwrap_or_else(|| panic!("{wanted}: {whole:?}"));
+    assert!(at("AskOverwrite") < at("AskPins") && at("AskPins") < at("generate-key"), "{whole:?}");
+    assert!(at("generate-key") < at("(rr)") && at("(rr)") < at("(ir)"), "{whole:?}");
+    assert_eq!(whole.iter().filter(|asked| is("(rr)")(asked)).count(), 1);
+
+    // Interrupted there: whoever looks next tells it first of all, and asks nobody whether what is gone may be overwritten.
+    let mut world = World::overwritten();
+    let rest = asked(&mut world, plan(false, true));
+    assert_eq!(world.active, Some(world.name()));
+    let at = |wanted| rest.iter().position(is(wanted)).unwrap_or_else(|| panic!("{wanted}: {rest:?}"));
+    assert!(at("(rr)") < at("AskPins") && at("AskPins") < at("generate-key"), "{rest:?}");
+    assert!(!rest.iter().any(is("AskOverwrite")), "{rest:?}");
 }
 
 #[test]
