@@ -12,5 +12,6 @@ mod resident;
 mod rules;
 mod security_domain;
 mod session_key;
+mod single_slot;
 mod terminal;
 mod vpcd;

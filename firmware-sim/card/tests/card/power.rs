@@ -105,7 +105,7 @@ fn with_blocked_pin(terminal: &mut Terminal) {
 }
 
 /// A command through the channel that may find the card without power.
-fn give(terminal: &mut Terminal, ins: u8, p1: u8, p2: u8, data: &[u8]) -> bool {
+pub(crate) fn give(terminal: &mut Terminal, ins: u8, p1: u8, p2: u8, data: &[u8]) -> bool {
     let mut channel = terminal.channel.take().unwrap();
     let command = apdu::CommandApdu::new(0x80, ins, p1, p2).with_data(data).with_le(256);
     let answer = terminal.send(&channel.wrap(&command).unwrap());
