@@ -208,7 +208,7 @@ impl Volatile {
             return execute_protected(chip, session, command);
         }
         status(match (command.base_class(), command.ins) {
-            (0x00, SELECT) if command.p1 == BY_NAME => select(session, &command),
+            (0x00, SELECT) if command.p1 == BY_NAME => select(chip, session, &command),
             (0x80, ins::INITIALIZE_UPDATE) if session.application.secure_channel => {
                 initialize_update(chip, session, &command)
             }
@@ -290,12 +290,16 @@ fn execute_protected(
 }
 
 /// `00 A4 04 0C Lc <AID>`: the whole AID. Ends the channel, whether the application exists or not.
-fn select(session: &mut Session, command: &Command) -> Answer {
+fn select(chip: &Chip, session: &mut Session, command: &Command) -> Answer {
     session.channel = ChannelState::Closed;
     if !matches!(command.p2, 0x00 | 0x0C) {
         return Err(Sw::P1_P2.into());
     }
+    let verified = session.verified;
     session.select(Application::find(&command.data).ok_or(Sw::FILE_NOT_FOUND)?);
+    if chip.mistakes.pins_survive_selection {
+        session.verified = verified;
+    }
     done()
 }
 

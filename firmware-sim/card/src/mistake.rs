@@ -1,6 +1,6 @@
 //! Deliberate mistakes. No card has them; a test that does not notice one of them proves nothing.
 
-/// A way in which a card breaks the issuing protocol.
+/// A way in which a card breaks the issuing protocol or the rules of access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mistake {
@@ -10,6 +10,12 @@ pub enum Mistake {
     CommitBothKinds,
     /// A card without a pending slot forgets the name of the certificate that it overwrites.
     ForgetOverwritten,
+    /// A file that is behind some PIN is read after any other PIN too.
+    AnyPinOpens,
+    /// PINs stay verified when another application is selected.
+    PinsSurviveSelection,
+    /// A wrong PIN does not take back that the right one was given before.
+    WrongPinIsForgiven,
 }
 
 /// The mistakes of one card.
@@ -18,6 +24,9 @@ pub(crate) struct Mistakes {
     pub(crate) unnamed_commit: bool,
     pub(crate) commit_both_kinds: bool,
     pub(crate) forget_overwritten: bool,
+    pub(crate) any_pin_opens: bool,
+    pub(crate) pins_survive_selection: bool,
+    pub(crate) wrong_pin_is_forgiven: bool,
 }
 
 impl Mistakes {
@@ -25,6 +34,9 @@ impl Mistakes {
         match mistake {
             Mistake::UnnamedCommit => self.unnamed_commit = true,
             Mistake::CommitBothKinds => self.commit_both_kinds = true,
+            Mistake::AnyPinOpens => self.any_pin_opens = true,
+            Mistake::PinsSurviveSelection => self.pins_survive_selection = true,
+            Mistake::WrongPinIsForgiven => self.wrong_pin_is_forgiven = true,
             Mistake::ForgetOverwritten => self.forget_overwritten = true,
         }
     }

@@ -151,6 +151,10 @@ impl Verified {
         self.0 & (1 << pin as u8) != 0
     }
 
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     pub(crate) fn set(&mut self, pin: PinId, verified: bool) {
         if verified {
             self.0 |= 1 << pin as u8;

@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 use jpki::CertificateKind::{Authentication, Signature};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sim_card::{CardProfile, StaticKeySet};
+use proptest::test_runner::{RngAlgorithm, TestError, TestRng, TestRunner};
+use sim_card::{CardProfile, Mistake, StaticKeySet};
 
 use crate::security_domain::{keys, put_key_data};
 use crate::terminal::{POOL, SharedMemory, Terminal, personalisation};
@@ -534,26 +535,40 @@ impl Play {
     }
 
     /// Everything that lasts is as the model has it.
-    fn compare_what_lasts(&mut self) {
+    fn compare_what_lasts(&mut self) -> Result<(), TestCaseError> {
         self.perform(&Act::Select(ISD));
-        let versions: Vec<u8> = self.model.versions.clone();
+        let versions = self.model.versions.clone();
         let list = self.terminal.hex("00 CA 00 E0 00");
         let expected: String =
             versions.iter().flat_map(|v| (1..=3).map(move |id| format!("C004{id:02X}{v:02X}8810"))).collect();
-        assert_eq!(list, expected + "9000");
+        prop_assert_eq!(list, expected + "9000");
         if let Some(stored) = self.model.stored {
-            assert_eq!(self.terminal.hex("00 CA 00 42 00"), format!("{stored:02X}9000"));
+            prop_assert_eq!(self.terminal.hex("00 CA 00 42 00"), format!("{stored:02X}9000"));
         }
         for (app, facts) in APPS.iter().enumerate() {
             self.perform(&Act::Select(app));
             for (fid, ..) in facts.pins {
                 for value in [Value::Nothing, Value::Right, Value::Nothing] {
                     let (answer, expected) = self.perform(&Act::Verify(Some(*fid), value));
-                    assert_eq!(answer, expected, "PIN {fid:04X} of application {app}");
+                    prop_assert_eq!(answer, expected, "PIN {:04X} of application {}", fid, app);
                 }
             }
         }
+        Ok(())
     }
+}
+
+/// Does all of it with a fresh card, which may make a mistake.
+fn play(acts: &[Act], mistake: Option<Mistake>) -> Result<(), TestCaseError> {
+    let mut play = Play::new();
+    if let Some(mistake) = mistake {
+        play.terminal.card.make_mistake(mistake);
+    }
+    for (at, act) in acts.iter().enumerate() {
+        let (answer, expected) = play.perform(act);
+        prop_assert_eq!(answer, expected, "step {}, {:?}: {:04X} in place of {:04X}", at, act, answer, expected);
+    }
+    play.compare_what_lasts()
 }
 
 fn with_data(header: &str, data: &[u8]) -> String {
@@ -616,15 +631,24 @@ fn any_act() -> impl Strategy<Value = Act> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_the_order_of_commands(acts in vec(any_act(), 1..80)) {
-        let mut play = Play::new();
-        for (at, act) in acts.iter().enumerate() {
-            let (answer, expected) = play.perform(act);
-            prop_assert_eq!(answer, expected, "step {}, {:?}: {:04X} in place of {:04X}", at, act, answer, expected);
+        play(&acts, None)?;
+    }
+}
+
+/// The walk finds a card that breaks a rule, and a short way to show it.
+#[test]
+fn broken_rules_are_noticed() {
+    for mistake in [Mistake::AnyPinOpens, Mistake::PinsSurviveSelection, Mistake::WrongPinIsForgiven] {
+        let config = ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() };
+        let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+        let found = runner.run(&vec(any_act(), 1..80), |acts| play(&acts, Some(mistake)));
+        match found {
+            Err(TestError::Fail(_, acts)) => assert!(acts.len() <= 8, "{mistake:?}: {acts:?}"),
+            other => panic!("{mistake:?} was not noticed: {other:?}"),
         }
-        play.compare_what_lasts();
     }
 }
