@@ -1,4 +1,3 @@
-use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -78,54 +77,16 @@ impl SignedCheckpoint {
         self.note.verify(key).map(|()| &self.checkpoint)
     }
 
-    /// What it says, whoever signed it: for a witness, that has it from a sender whom it knows, and no key of the log's.
+    /// What it says, whoever signed it: for who made it, and for finding the key to verify it with.
     #[must_use]
     pub fn claimed(&self) -> &Checkpoint {
         &self.checkpoint
-    }
-
-    /// May a witness that has seen `self` take `next` as what the log has become since? Compares what can be compared without the
-    /// entries; that the longer log begins as the shorter one did is for [`verify`](crate::verify) to find.
-    ///
-    /// # Errors
-    /// [`SuccessionFault`] if it may not.
-    pub fn succeeded_by(&self, next: &Self) -> Result<(), SuccessionFault> {
-        let (known, offered) = (&self.checkpoint, &next.checkpoint);
-        if known.origin != offered.origin {
-            return Err(SuccessionFault::OtherLog);
-        }
-        if !self.key_ids().any(|key| next.key_ids().any(|other| other == key)) {
-            return Err(SuccessionFault::KeyReplaced);
-        }
-        match offered.size.cmp(&known.size) {
-            Ordering::Less => Err(SuccessionFault::RolledBack),
-            Ordering::Equal if offered.root != known.root => Err(SuccessionFault::Forked),
-            Ordering::Equal | Ordering::Greater => Ok(()),
-        }
     }
 
     /// The IDs of the keys that signed it, by its own account.
     pub fn key_ids(&self) -> impl Iterator<Item = KeyId> {
         self.note.key_ids()
     }
-}
-
-/// Why a checkpoint can't come after another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SuccessionFault {
-    /// It is of another log. Two terminals use one identity.
-    #[error("the checkpoint is of another log")]
-    OtherLog,
-    /// No key that signed the earlier one signed it. The HSM was replaced, or the log was written anew.
-    #[error("the checkpoint is signed by another key")]
-    KeyReplaced,
-    /// The log is shorter than it was: its end was cut off, or an older copy put back.
-    #[error("the log is shorter than it was")]
-    RolledBack,
-    /// The log is as long as it was, and says something else.
-    #[error("the log was rewritten")]
-    Forked,
 }
 
 impl fmt::Display for SignedCheckpoint {

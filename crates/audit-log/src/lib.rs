@@ -11,7 +11,7 @@
 //! `time` (RFC 3339, UTC, milliseconds). What does not apply is left out. The bytes of a line, without the newline, are a leaf.
 //!
 //! *Checkpoints*: c2sp.org/tlog-checkpoint, signed notes with ECDSA P-256 / SHA-256; key IDs as c2sp.org/signed-note gives for
-//! signature type 0x02.
+//! signature type 0x02. For a witness, with a consistency proof: [`AddCheckpoint`], c2sp.org/tlog-witness.
 //!
 //! # Example
 //! ```
@@ -56,9 +56,10 @@ mod note;
 mod proof;
 mod tree;
 mod verify;
+mod witness;
 
 pub use accounts::{AccountingFault, OpenIntent, open_intents};
-pub use checkpoint::{Checkpoint, SignedCheckpoint, SuccessionFault};
+pub use checkpoint::{Checkpoint, SignedCheckpoint};
 pub use code::{Code, NotACode};
 pub use entry::{Actor, Entry, EntryError, NewEntry, Outcome, Phase, ResidentReference};
 pub use hash::TreeHash;
@@ -67,3 +68,4 @@ pub use note::{KeyFault, KeyId, LogKey, NoteError, SignatureFault};
 pub use proof::{ProofRefused, verify_consistency, verify_inclusion};
 pub use tree::Tree;
 pub use verify::{Certified, LogFault, Report, verify};
+pub use witness::{AddCheckpoint, Succession, SuccessionFault};

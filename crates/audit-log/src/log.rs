@@ -129,11 +129,19 @@ impl Log {
     /// # Errors
     /// [`LineFault`] at the first line that the log can't go on with.
     pub fn from_lines(lines: &[u8]) -> Result<(Self, Option<TornLine>), LineFault> {
+        Self::from_lines_with(lines, drop)
+    }
+
+    /// The same, and shows each entry as it is read.
+    ///
+    /// # Errors
+    /// [`LineFault`] at the first line that the log can't go on with.
+    pub fn from_lines_with(lines: &[u8], mut show: impl FnMut(Entry)) -> Result<(Self, Option<TornLine>), LineFault> {
         let lines = Lines::of(lines);
         let torn = lines.torn;
         let mut log = Self::default();
         for line in lines {
-            log.replay(line)?;
+            show(log.replay(line)?);
         }
         Ok((log, torn))
     }

@@ -105,6 +105,12 @@ pub enum NoteError {
     /// The text is not that of a checkpoint.
     #[error("line {0} of the checkpoint is malformed")]
     CheckpointLine(usize),
+    /// Before the checkpoint, for a witness, there is no line `old size`.
+    #[error("the line with the old size is malformed")]
+    OldSize,
+    /// A line of the proof before the checkpoint is not a hash, or there are too many.
+    #[error("line {0} of the consistency proof is malformed")]
+    ProofLine(usize),
 }
 
 /// Why a note is not accepted as signed by a key.

@@ -1,6 +1,6 @@
 //! Checkpoints: those of public logs verify, ours read back, and whatever is changed is refused.
 
-use audit_log::{KeyFault, LogKey, NoteError, SignatureFault, SignedCheckpoint, SuccessionFault, TreeHash};
+use audit_log::{KeyFault, LogKey, NoteError, SignatureFault, SignedCheckpoint, TreeHash};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -140,18 +140,4 @@ fn keys_that_can_not_sign_notes_are_refused() {
     }
     assert_eq!(LogKey::new("name", &key.spki()[1..]), Err(KeyFault::PublicKey));
     assert_eq!(LogKey::new("name", b""), Err(KeyFault::PublicKey));
-}
-
-#[test]
-fn a_witness_takes_what_can_have_come_after() {
-    let seen = sign(1, 5, TreeHash([5; 32]));
-    let after = |seed, size, root| seen.succeeded_by(&sign(seed, size, TreeHash([root; 32])));
-    assert_eq!(after(1, 5, 5), Ok(()));
-    assert_eq!(after(1, 6, 6), Ok(()));
-    assert_eq!(after(1, 4, 4), Err(SuccessionFault::RolledBack));
-    assert_eq!(after(1, 5, 6), Err(SuccessionFault::Forked));
-    assert_eq!(after(2, 6, 6), Err(SuccessionFault::KeyReplaced));
-    let elsewhere = Notary::new(1, "madoguchi.example/terminal-2").sign(6, TreeHash([6; 32]));
-    assert_eq!(seen.succeeded_by(&elsewhere), Err(SuccessionFault::OtherLog));
-    assert_eq!(seen.claimed().size, 5);
 }

@@ -6,3 +6,4 @@ mod common;
 mod entries;
 mod rfc6962;
 mod verify;
+mod witness;
