@@ -7,11 +7,11 @@ use zeroize::Zeroizing;
 
 use crate::error::LinkError;
 use crate::message::{
-    CertRepMessage, FailureInfo, InfoTypeAndValue, PkiBody, PkiMessage, PkiStatus, PkiStatusInfo, RevRepContent,
-    TransactionId,
+    CertRepMessage, FailureInfo, InfoTypeAndValue, MessageError, PkiBody, PkiMessage, PkiStatus, PkiStatusInfo,
+    RevRepContent, TransactionId,
 };
 use crate::request::{Expected, ExpectedAnswer};
-use crate::state::{self, CertificateState, UnsettledCase};
+use crate::state::{self, CertificateState, UnsettledCase, WitnessState};
 
 /// The one authority whose answers a terminal takes.
 #[derive(Clone, Debug)]
@@ -77,6 +77,15 @@ impl std::fmt::Debug for Answer {
     }
 }
 
+/// An answer, and what the authority says beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// The answer.
+    pub answer: Answer,
+    /// What the authority says as the witness of this terminal's log; none from an authority that is no witness.
+    pub witness: Option<WitnessState>,
+}
+
 /// Opens an answer: reads it, verifies that `authority` has made it, at a time (`at`) when its certificate is valid, and
 /// that it answers the message that was sent.
 ///
@@ -88,6 +97,14 @@ pub fn open_answer(
     authority: &Authority,
     at: Timestamp,
 ) -> Result<Answer, LinkError> {
+    open(bytes, expected, authority, at).map(|opened| opened.answer)
+}
+
+/// The same, with what the authority says beside its answer.
+///
+/// # Errors
+/// See [`LinkError`]. A refusal is not an error but [`Answer::Refused`].
+pub fn open(bytes: &[u8], expected: &Expected, authority: &Authority, at: Timestamp) -> Result<Opened, LinkError> {
     let message = PkiMessage::from_bytes(bytes)?;
     message.verify_signed_by(&authority.0, at)?;
     if TransactionId::of(&message.header) != Some(expected.transaction) {
@@ -96,9 +113,10 @@ pub fn open_answer(
     if message.header.recip_nonce.as_ref().is_none_or(|nonce| nonce.as_bytes() != expected.nonce) {
         return Err(LinkError::WrongNonce);
     }
+    let witness = WitnessState::of(&message.header).map_err(MessageError::from)?;
     let nonce = message.header.sender_nonce.map(|nonce| nonce.into_bytes());
     let unexpected = |got| LinkError::UnexpectedAnswer { expected: expected.answer.name(), got };
-    match (expected.answer, message.body) {
+    let answer = match (expected.answer, message.body) {
         (_, PkiBody::Error(content)) => Ok(refused(&content.pki_status_info, content.error_code)),
         (ExpectedAnswer::Ip, PkiBody::Ip(content)) => issued(&content, nonce),
         (ExpectedAnswer::PkiConf, PkiBody::PkiConf(_)) => Ok(Answer::Confirmed),
@@ -108,7 +126,8 @@ pub fn open_answer(
             told(answer, info).map_err(|_| unexpected("genp of another kind"))?.ok_or(unexpected("another certificate"))
         }
         (_, body) => Err(unexpected(body.name())),
-    }
+    }?;
+    Ok(Opened { answer, witness })
 }
 
 fn issued(content: &CertRepMessage, nonce: Option<Vec<u8>>) -> Result<Answer, LinkError> {

@@ -18,7 +18,7 @@ pub mod signature;
 pub mod state;
 mod tls;
 
-pub use answer::{Answer, Authority, open_answer};
+pub use answer::{Answer, Authority, Opened, open, open_answer};
 pub use certification::{CertificationDraft, CertificationRequest};
 pub use error::LinkError;
 pub use line::{AuthorityLine, LineError};

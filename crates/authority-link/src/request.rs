@@ -64,8 +64,8 @@ impl Terminal {
         self.algorithm
     }
 
-    /// Makes a message of `request`. `checkpoint` is the text of the audit log's latest checkpoint, which goes with every
-    /// request for the authority to witness.
+    /// Makes a message of `request`. `checkpoint` is the text of the audit log's latest checkpoint with its consistency proof
+    /// (c2sp.org/tlog-witness), which goes with every request for the authority to witness.
     ///
     /// # Errors
     /// [`LinkError::Encoding`].

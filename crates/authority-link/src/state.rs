@@ -21,6 +21,8 @@ pub const WITNESSED_CHECKPOINT: ObjectIdentifier = ObjectIdentifier::new_unwrap(
 pub const UNSETTLED: ObjectIdentifier = ObjectIdentifier::new_unwrap(oid::UNSETTLED);
 /// infoType, in every request's generalInfo, of the terminal's latest log checkpoint.
 pub const LOG_CHECKPOINT: ObjectIdentifier = ObjectIdentifier::new_unwrap(oid::LOG_CHECKPOINT);
+/// infoType, in every answer's generalInfo, of [`WitnessState`].
+pub const WITNESS_STATE: ObjectIdentifier = ObjectIdentifier::new_unwrap(oid::WITNESS_STATE);
 
 /// A certificate, named by its issuer and its serial number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,7 +153,59 @@ pub struct UnsettledCase {
     pub confirmed_at: Timestamp,
 }
 
+/// What the authority, as the witness of the asking terminal's log, says in every answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WitnessState {
+    /// How many entries of the log it has seen: where the terminal's next consistency proof is to begin.
+    pub size: u64,
+    /// The oldest alarm about this log that nobody has acknowledged.
+    pub alarm: Option<LogAlarm>,
+}
+
+/// The log of a terminal could not be what it was before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogAlarm {
+    /// What was wrong.
+    pub kind: LogAlarmKind,
+    /// How many entries the authority had seen.
+    pub witnessed: u64,
+    /// How many entries the log had that was shown instead; 0 if its signature does not verify.
+    pub offered: u64,
+    /// When.
+    pub raised_at: Timestamp,
+}
+
+/// What was wrong with the log that was shown. The numbers are those of errorCode in the refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Enumerated)]
+#[repr(u8)]
+pub enum LogAlarmKind {
+    /// It was shorter than before: cut off, or an older copy of the folder put back.
+    RolledBack = 1,
+    /// It did not continue what was witnessed: another log, or one that was put back and written on.
+    Forked = 2,
+    /// Its checkpoint was not signed by the log key of the registration.
+    KeyReplaced = 3,
+}
+
+/// errorCode of a refusal: nothing is wrong with the log, but its proof begins elsewhere than at [`WitnessState::size`]. The
+/// terminal sends the request again, with a proof from there.
+pub const PROOF_WANTED: i64 = 4;
+
 // ---------------------------------------------------------------- on the line
+
+#[derive(Sequence)]
+struct WitnessStateValue {
+    size: u64,
+    alarm: Option<LogAlarmValue>,
+}
+
+#[derive(Sequence)]
+struct LogAlarmValue {
+    kind: LogAlarmKind,
+    witnessed: u64,
+    offered: u64,
+    raised_at: GeneralizedTime,
+}
 
 #[derive(Sequence)]
 struct StateValue {
@@ -243,13 +297,12 @@ pub fn unsettled(cases: &[UnsettledCase]) -> der::Result<InfoTypeAndValue> {
     let cases = cases
         .iter()
         .map(|case| {
-            let seconds = u64::try_from(case.confirmed_at.as_second()).map_err(|_| ErrorKind::DateTime)?;
             Ok(UnsettledValue {
                 sha256: OctetString::new(case.sha256)?,
                 kind: case.kind.into(),
                 certificate: case.certificate.clone().into(),
                 predecessor: case.predecessor.clone().into(),
-                confirmed_at: GeneralizedTime::from_unix_duration(Duration::from_secs(seconds))?,
+                confirmed_at: generalized(case.confirmed_at)?,
             })
         })
         .collect::<der::Result<Vec<_>>>()?;
@@ -265,14 +318,12 @@ pub fn read_unsettled(info: &InfoTypeAndValue) -> der::Result<Vec<UnsettledCase>
     cases
         .into_iter()
         .map(|case| {
-            let seconds = case.confirmed_at.to_unix_duration().as_secs();
-            let confirmed_at = i64::try_from(seconds).ok().and_then(|s| Timestamp::from_second(s).ok());
             Ok(UnsettledCase {
                 sha256: fixed(case.sha256.as_bytes())?,
                 kind: case.kind.into(),
                 certificate: case.certificate.try_into()?,
                 predecessor: case.predecessor.try_into()?,
-                confirmed_at: confirmed_at.ok_or(ErrorKind::DateTime)?,
+                confirmed_at: timestamp(case.confirmed_at)?,
             })
         })
         .collect()
@@ -319,7 +370,46 @@ impl CertificateState {
     }
 }
 
-/// The checkpoint that a request carries, for the authority to witness.
+impl WitnessState {
+    /// An answer's generalInfo.
+    ///
+    /// # Errors
+    /// If it can't be encoded.
+    pub fn to_info(&self) -> der::Result<InfoTypeAndValue> {
+        let alarm = self.alarm.as_ref().map(|alarm| {
+            Ok::<_, der::Error>(LogAlarmValue {
+                kind: alarm.kind,
+                witnessed: alarm.witnessed,
+                offered: alarm.offered,
+                raised_at: generalized(alarm.raised_at)?,
+            })
+        });
+        value(WITNESS_STATE, &WitnessStateValue { size: self.size, alarm: alarm.transpose()? })
+    }
+
+    /// What an answer says of the witness; none if it says nothing, as to a peer that has no log.
+    ///
+    /// # Errors
+    /// If it is there and can't be read.
+    pub fn of(header: &PkiHeader) -> der::Result<Option<Self>> {
+        let Some(info) = header.general_info.iter().flatten().find(|info| info.info_type == WITNESS_STATE) else {
+            return Ok(None);
+        };
+        let told: WitnessStateValue = value_of(info, WITNESS_STATE)?.read_as()?;
+        let alarm = told.alarm.map(|alarm| {
+            Ok::<_, der::Error>(LogAlarm {
+                kind: alarm.kind,
+                witnessed: alarm.witnessed,
+                offered: alarm.offered,
+                raised_at: timestamp(alarm.raised_at)?,
+            })
+        });
+        Ok(Some(Self { size: told.size, alarm: alarm.transpose()? }))
+    }
+}
+
+/// What a request carries of its terminal's log, for the authority to witness: a checkpoint with its consistency proof, as the
+/// body of an add-checkpoint request (c2sp.org/tlog-witness).
 ///
 /// # Errors
 /// If it is there and can't be read.
@@ -345,6 +435,16 @@ fn value_of(info: &InfoTypeAndValue, info_type: ObjectIdentifier) -> der::Result
         Some(value) if info.info_type == info_type => Ok(value),
         _ => Err(ErrorKind::OidUnknown { oid: info.info_type }.into()),
     }
+}
+
+fn generalized(at: Timestamp) -> der::Result<GeneralizedTime> {
+    let seconds = u64::try_from(at.as_second()).map_err(|_| ErrorKind::DateTime)?;
+    GeneralizedTime::from_unix_duration(Duration::from_secs(seconds))
+}
+
+fn timestamp(at: GeneralizedTime) -> der::Result<Timestamp> {
+    let seconds = i64::try_from(at.to_unix_duration().as_secs()).ok();
+    Ok(seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()).ok_or(ErrorKind::DateTime)?)
 }
 
 fn fixed<const N: usize>(bytes: &[u8]) -> der::Result<[u8; N]> {
@@ -406,6 +506,39 @@ mod tests {
             assert_eq!(read_witnessed_checkpoint(&witnessed_checkpoint(text).unwrap()).unwrap().as_deref(), text);
         }
         assert_eq!(asked_certificate(&ask_state(&[6; 32]).unwrap()).unwrap(), [6; 32]);
+    }
+
+    fn answer(general_info: Option<Vec<InfoTypeAndValue>>) -> PkiHeader {
+        let nobody = GeneralName::DirectoryName(Name::default());
+        PkiHeader {
+            pvno: 2,
+            sender: nobody.clone(),
+            recipient: nobody,
+            message_time: None,
+            protection_alg: None,
+            sender_kid: None,
+            recip_kid: None,
+            transaction_id: None,
+            sender_nonce: None,
+            recip_nonce: None,
+            free_text: None,
+            general_info,
+        }
+    }
+
+    #[test]
+    fn what_the_witness_says_reads_back() {
+        let kinds = [LogAlarmKind::RolledBack, LogAlarmKind::Forked, LogAlarmKind::KeyReplaced];
+        let raised_at = "2027-04-01T01:00:00Z".parse().unwrap();
+        let alarms = kinds.map(|kind| Some(LogAlarm { kind, witnessed: u64::MAX, offered: 7, raised_at }));
+        for (alarm, size) in alarms.into_iter().chain([None]).zip([0, 127, 128, u64::MAX]) {
+            let told = WitnessState { size, alarm };
+            assert_eq!(WitnessState::of(&answer(Some(vec![told.to_info().unwrap()]))).unwrap(), Some(told));
+        }
+        assert_eq!(WitnessState::of(&answer(None)).unwrap(), None);
+        assert_eq!(WitnessState::of(&answer(Some(vec![ask_unsettled()]))).unwrap(), None);
+        let nothing = InfoTypeAndValue { info_type: WITNESS_STATE, info_value: None };
+        assert!(WitnessState::of(&answer(Some(vec![nothing]))).is_err());
     }
 
     #[test]

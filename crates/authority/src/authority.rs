@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use authority_link::message::{Failure, PkiBody, PkiMessage};
+use authority_link::state::{LogAlarm, WitnessState};
 use der::Encode;
 use jiff::Timestamp;
 use jpki::CertificateKind;
@@ -18,8 +19,8 @@ use crate::profile::Names;
 use crate::setup::{AuthorityCertificates, Config, Credentials};
 use crate::signer::{Keys, SignError};
 use crate::store::{
-    Applied, Change, Decision, Issue, Revocation, RevocationReason, Sequence, State, Store, StoreError, TerminalId,
-    Witness,
+    Acknowledgement, Applied, Change, Decision, Issue, PersonId, Revocation, RevocationReason, Sequence, State, Store,
+    StoreError, Terminal, TerminalId, TerminalKey, Witness,
 };
 use crate::witness::{self, Verdict};
 
@@ -99,7 +100,7 @@ impl Authority {
                 Outcome::Conflict => {}
             }
         }
-        self.refuse(None, Refusal::new(Failure::SystemUnavail, "the authority is busy"), now, rng)
+        self.refuse(None, Refusal::new(Failure::SystemUnavail, "the authority is busy"), None, now, rng)
     }
 
     fn attempt(
@@ -114,11 +115,12 @@ impl Authority {
             Err(error) => {
                 tracing::info!(%error, "not a message");
                 let refusal = Refusal::new(Failure::BadDataFormat, error.to_string());
-                return Outcome::Answer(self.refuse(None, refusal, now, rng));
+                return Outcome::Answer(self.refuse(None, refusal, None, now, rng));
             }
         };
         let header = message.header.clone();
         let body = message.body.name();
+        let mut asking = None;
         let answered = self.receive(request, message, peer, now).and_then(|received| match received {
             Received::Repeated(answer) => {
                 tracing::info!(body, terminal = %answer.terminal, "repeated");
@@ -126,12 +128,15 @@ impl Authority {
             }
             Received::New(incoming) => {
                 tracing::info!(body, terminal = %incoming.terminal.id, transaction = %incoming.transaction, "new");
+                asking = Some(incoming.terminal.clone());
                 self.dispatch(&incoming, now, rng)
             }
         });
         answered.unwrap_or_else(|refusal| {
             tracing::info!(body, %refusal, "refused");
-            Outcome::Answer(self.refuse(Some(&header), refusal, now, rng))
+            // That the store can't tell now does not change the refusal.
+            let witness = asking.and_then(|terminal| self.witness_state(&terminal, None).ok().flatten());
+            Outcome::Answer(self.refuse(Some(&header), refusal, witness.as_ref(), now, rng))
         })
     }
 
@@ -146,26 +151,90 @@ impl Authority {
         }
     }
 
-    /// The checkpoint to be remembered, if the log has grown. A log that went back is an alarm, and nothing but the
-    /// question for the witnessed checkpoint is answered to it.
+    /// The checkpoint to be remembered, if the log has grown. A log that does not continue what was witnessed is an alarm, and
+    /// nothing but the question for the witnessed checkpoint is answered to it.
     fn witness(&self, incoming: &Incoming, now: Timestamp) -> Result<Option<Witness>, Refusal> {
         let Some(log_key) = &incoming.terminal.log_key else { return Ok(None) };
         let checkpoint = authority_link::state::checkpoint_of(&incoming.header)
             .map_err(|_| Refusal::new(Failure::BadDataFormat, "the checkpoint can't be read"))?;
         let witnessed = self.store.witness(&incoming.terminal.id)?;
-        let (checkpoint, witnessed) = (checkpoint.as_deref(), witnessed.as_ref());
-        match witness::judge(&incoming.terminal, log_key, checkpoint, witnessed, incoming.made_at, now)? {
+        match witness::judge(&incoming.terminal, log_key, checkpoint.as_deref(), witnessed.as_ref(), now)? {
             Verdict::Newer(witness) => Ok(Some(witness)),
             Verdict::Nothing => Ok(None),
+            Verdict::ProofWanted(seen) => Err(Refusal::proof_wanted(seen)),
             Verdict::Alarm(alarm) => {
                 tracing::warn!(terminal = %alarm.terminal, kind = ?alarm.kind, "log alarm");
                 let refusal = Refusal::log_alarm(alarm.kind, alarm.witnessed_size, alarm.offered_size);
-                self.store.apply(&Change { alarm: Some(alarm), ..Change::default() })?;
+                self.store.apply(&Change { alarm: Some(*alarm), ..Change::default() })?;
                 let asks_for_it = matches!(&incoming.body, PkiBody::Genm(infos)
                     if infos.iter().all(|info| info.info_type == authority_link::state::WITNESSED_CHECKPOINT));
                 if asks_for_it { Ok(None) } else { Err(refusal) }
             }
         }
+    }
+
+    /// What every answer says of the asking terminal's log, if it has one; `next` is the checkpoint that is about to be
+    /// remembered.
+    pub(crate) fn witness_state(
+        &self,
+        terminal: &Terminal,
+        next: Option<&Witness>,
+    ) -> Result<Option<WitnessState>, StoreError> {
+        if terminal.log_key.is_none() {
+            return Ok(None);
+        }
+        let size = match next {
+            Some(next) => next.size,
+            None => self.store.witness(&terminal.id)?.map_or(0, |witness| witness.size),
+        };
+        let alarm = self.store.open_alarm(&terminal.id)?.map(|alarm| LogAlarm {
+            kind: alarm.kind.into(),
+            witnessed: alarm.witnessed_size,
+            offered: alarm.offered_size,
+            raised_at: alarm.at,
+        });
+        Ok(Some(WitnessState { size, alarm }))
+    }
+
+    /// Notes that somebody has looked into the alarms about a terminal's log. They are kept, and not told any more. The
+    /// witnessed checkpoint stays what it is.
+    ///
+    /// # Errors
+    /// [`AcknowledgementError::NoAlarm`] if none is open, or the store's.
+    pub fn acknowledge_alarms(
+        &self,
+        terminal: &TerminalId,
+        by: PersonId,
+        now: Timestamp,
+    ) -> Result<(), AcknowledgementError> {
+        self.store.open_alarm(terminal)?.ok_or(AcknowledgementError::NoAlarm)?;
+        let acknowledgement = Some((terminal.clone(), Acknowledgement { by, at: now }));
+        self.store.apply(&Change { acknowledgement, ..Change::default() })?;
+        Ok(())
+    }
+
+    /// The same, and takes the log that was offered with the latest of them as the terminal's log from now on: the one that
+    /// was witnessed is lost for a good reason.
+    ///
+    /// # Errors
+    /// [`AcknowledgementError`].
+    pub fn accept_log(&self, terminal: &TerminalId, by: PersonId, now: Timestamp) -> Result<(), AcknowledgementError> {
+        let registered = self.store.terminal(TerminalKey::Id(terminal))?.ok_or(AcknowledgementError::NoAlarm)?;
+        for _ in 0..MAX_CONFLICTS {
+            let mut alarms = self.store.alarms()?.into_iter();
+            let latest = alarms.rfind(|alarm| alarm.terminal == *terminal && alarm.acknowledged.is_none());
+            let follows = self.store.witness(terminal)?.map(|witness| witness.size);
+            let witness = witness::offered(&latest.ok_or(AcknowledgementError::NoAlarm)?, &registered, follows);
+            let change = Change {
+                witness: Some(witness.ok_or(AcknowledgementError::NotSigned)?),
+                acknowledgement: Some((terminal.clone(), Acknowledgement { by: by.clone(), at: now })),
+                ..Change::default()
+            };
+            if self.store.apply(&change)? == Applied::Done {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Busy.into())
     }
 
     /// Makes a change and hands out the answer that it records.
@@ -264,4 +333,20 @@ pub enum CrlError {
     /// The HSM failed.
     #[error(transparent)]
     Sign(#[from] SignError),
+}
+
+/// Why alarms are not acknowledged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcknowledgementError {
+    /// No alarm about this terminal's log is open: another name, or somebody else was quicker.
+    #[error("no alarm about the log of this terminal is open")]
+    NoAlarm,
+    /// The log that was offered is not signed by the terminal's registered log key. Its key was replaced: register the terminal
+    /// with the new one, and let it ask again.
+    #[error("the log that was offered is not signed by the terminal's log key")]
+    NotSigned,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }

@@ -16,11 +16,11 @@ use madoguchi_time::{Clock, SharedClock, SystemClock};
 use serde_json::{Value, json};
 use spki::SubjectPublicKeyInfoOwned;
 
-use crate::authority::Authority;
+use crate::authority::{AcknowledgementError, Authority};
 use crate::error::SetupError;
 use crate::service::{Addresses, Service};
 use crate::setup::{self, Config, TerminalRegistration};
-use crate::store::{State, StoreError, TerminalId, TerminalKey};
+use crate::store::{PersonId, State, StoreError, TerminalId, TerminalKey};
 
 /// Where the authority's keys are: what a composition root brings along.
 pub trait KeyStore {
@@ -133,16 +133,25 @@ enum TerminalCommand {
         #[arg(long, value_name = "DIR")]
         state: PathBuf,
     },
-    /// Forget the witnessed checkpoint of a terminal whose log was replaced for a good reason
-    AcceptLog {
-        /// The terminal's name
-        name: String,
-        /// The authority's folder
-        #[arg(long, value_name = "DIR")]
-        state: PathBuf,
-    },
+    /// Note that the alarms about a terminal's log were looked into. They are kept, and not told to it any more
+    AcknowledgeAlarms(Looked),
+    /// The same, and take the log that was offered last as the terminal's log: the one before is lost for a good reason
+    AcceptLog(Looked),
     /// Show the allow-list
     List(Folder),
+}
+
+/// Who has looked into the alarms of which terminal.
+#[derive(Args)]
+struct Looked {
+    /// The terminal's name
+    name: String,
+    /// ID of the アクセス管理責任者 or auditor who answers for it
+    #[arg(long, value_name = "ID")]
+    by: String,
+    /// The authority's folder
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
 }
 
 #[derive(Args)]
@@ -184,6 +193,10 @@ enum CommandError {
     NoSuchTerminal(String),
     #[error("{0} is no public key in PEM")]
     NotAKey(PathBuf),
+    #[error("{0:?} is not 1 to 64 of A-Z a-z 0-9 - _ .")]
+    NotAnId(String),
+    #[error(transparent)]
+    Acknowledgement(#[from] AcknowledgementError),
     #[error("the output can't be written")]
     Output(#[from] std::io::Error),
 }
@@ -252,13 +265,25 @@ fn execute(command: Command, keys: &dyn KeyStore, out: &mut dyn Write) -> Result
             terminal.authorised = false;
             Ok(authority.store().register_terminal(&terminal)?)
         }
-        Command::Terminal(TerminalCommand::AcceptLog { name, state }) => {
-            let id = TerminalId::new(&name).ok_or_else(|| CommandError::NoSuchTerminal(name))?;
-            Ok(open(&state)?.store().forget_witness(&id)?)
+        Command::Terminal(TerminalCommand::AcknowledgeAlarms(looked)) => {
+            let (terminal, by) = looked.who()?;
+            Ok(open(&looked.state)?.acknowledge_alarms(&terminal, by, clock.wall())?)
+        }
+        Command::Terminal(TerminalCommand::AcceptLog(looked)) => {
+            let (terminal, by) = looked.who()?;
+            Ok(open(&looked.state)?.accept_log(&terminal, by, clock.wall())?)
         }
         Command::Terminal(TerminalCommand::List(folder)) => print(out, &folder, &terminals(&open(&folder.state)?)?),
         Command::Unsettled(folder) => print(out, &folder, &unsettled(&open(&folder.state)?, &*clock)?),
         Command::Status(folder) => print(out, &folder, &status(&open(&folder.state)?)?),
+    }
+}
+
+impl Looked {
+    fn who(&self) -> Result<(TerminalId, PersonId), CommandError> {
+        let terminal = TerminalId::new(&self.name).ok_or_else(|| CommandError::NoSuchTerminal(self.name.clone()))?;
+        let by = PersonId::new(&self.by).ok_or_else(|| CommandError::NotAnId(self.by.clone()))?;
+        Ok((terminal, by))
     }
 }
 
@@ -388,6 +413,10 @@ fn status(authority: &Authority) -> Result<Value, CommandError> {
             "witnessed_size": alarm.witnessed_size,
             "offered_size": alarm.offered_size,
             "at": alarm.at.to_string(),
+            "acknowledged_by": alarm.acknowledged.as_ref().map(|acknowledged| acknowledged.by.as_str()),
+            "acknowledged_at": alarm.acknowledged.as_ref().map(|acknowledged| acknowledged.at.to_string()),
+            "witnessed": alarm.witnessed,
+            "offered": alarm.offered,
         })
     });
     Ok(json!({

@@ -65,7 +65,7 @@ impl Authority {
             }
             (State::Revoked, true) | (State::Superseded, _) => return Err(revoked()),
         };
-        let (response, _) = self.reply(Some(&incoming.header), PkiBody::PkiConf(Null), now, rng)?;
+        let (response, _) = self.answer(incoming, PkiBody::PkiConf(Null), witness.as_ref(), now, rng)?;
         let answer = Some(answer(incoming, false, response, now));
         self.settle(Change { decision, answer, witness, ..Change::default() })
     }
@@ -104,7 +104,7 @@ impl Authority {
             }
         };
         let body = PkiBody::Rp(RevRepContent { status: vec![PkiStatusInfo::accepted()], rev_certs: None, crls: None });
-        let (response, _) = self.reply(Some(&incoming.header), body, now, rng)?;
+        let (response, _) = self.answer(incoming, body, witness.as_ref(), now, rng)?;
         let answer = Some(answer(incoming, true, response, now));
         self.settle(Change { decision, answer, witness, ..Change::default() })
     }

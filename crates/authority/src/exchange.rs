@@ -4,6 +4,7 @@ use authority_link::message::{
     ErrorMsgContent, Failure, NONCE_LENGTH, PVNO_2, PVNO_3, PkiBody, PkiHeader, PkiMessage, PkiStatusInfo,
     ProtectionError, RawSequence, TransactionId, Unprotected, directory_name,
 };
+use authority_link::state::{LogAlarmKind, PROOF_WANTED, WitnessState};
 use const_oid::db::rfc4519::CN;
 use der::asn1::{GeneralizedTime, OctetString};
 use der::{Decode, Encode};
@@ -17,7 +18,7 @@ use x509_cert::name::Name;
 use crate::authority::Authority;
 use crate::certificate::{date_time, key_identifier};
 use crate::signer::SignError;
-use crate::store::{AlarmKind, Answer, Digest, StoreError, Terminal, TerminalId, TerminalKey};
+use crate::store::{AlarmKind, Answer, Digest, StoreError, Terminal, TerminalId, TerminalKey, Witness};
 use crate::witness::WitnessError;
 
 /// A request that was read, and whose sender is known and may ask.
@@ -28,8 +29,6 @@ pub(crate) struct Incoming {
     /// SHA-256 of the message.
     pub(crate) digest: Digest,
     pub(crate) terminal: Terminal,
-    /// messageTime.
-    pub(crate) made_at: Timestamp,
 }
 
 /// Why a request is not done.
@@ -47,14 +46,30 @@ impl Refusal {
         Self { failure, text: text.into(), code: None }
     }
 
-    /// The refusal of every request under a log that went back. The code is the number of [`AlarmKind`] from 1 on.
+    /// The refusal of every request under a log that does not continue what was witnessed.
     pub(crate) fn log_alarm(kind: AlarmKind, witnessed: u64, offered: u64) -> Self {
         let text = match kind {
             AlarmKind::RolledBack => format!("log alarm: {offered} entries where {witnessed} were witnessed"),
             AlarmKind::Forked => format!("log alarm: not the log of which {witnessed} entries were witnessed"),
             AlarmKind::KeyReplaced => "log alarm: the checkpoint is not signed by this terminal's log key".to_owned(),
         };
-        Self { failure: Failure::NotAuthorized, text, code: Some(kind as i64 + 1) }
+        Self { failure: Failure::NotAuthorized, text, code: Some(LogAlarmKind::from(kind) as i64) }
+    }
+
+    /// The request is to come again with another proof.
+    pub(crate) fn proof_wanted(seen: u64) -> Self {
+        let text = format!("the consistency proof is to begin at the {seen} entries that were witnessed");
+        Self { failure: Failure::AddInfoNotAvailable, text, code: Some(PROOF_WANTED) }
+    }
+}
+
+impl From<AlarmKind> for LogAlarmKind {
+    fn from(kind: AlarmKind) -> Self {
+        match kind {
+            AlarmKind::RolledBack => Self::RolledBack,
+            AlarmKind::Forked => Self::Forked,
+            AlarmKind::KeyReplaced => Self::KeyReplaced,
+        }
     }
 }
 
@@ -103,9 +118,9 @@ impl Authority {
         self.admit(peer, &terminal.id)?;
         let transaction = check_header(&message.header)?;
         self.check_extra(&message, &terminal)?;
-        let made_at = self.check_time(&message.header, now)?;
+        self.check_time(&message.header, now)?;
         let PkiMessage { header, body, .. } = message;
-        Ok(Received::New(Box::new(Incoming { header, body, transaction, digest, terminal, made_at })))
+        Ok(Received::New(Box::new(Incoming { header, body, transaction, digest, terminal })))
     }
 
     /// The terminal that protected the message.
@@ -164,7 +179,7 @@ impl Authority {
         Ok(())
     }
 
-    fn check_time(&self, header: &PkiHeader, now: Timestamp) -> Result<Timestamp, Refusal> {
+    fn check_time(&self, header: &PkiHeader, now: Timestamp) -> Result<(), Refusal> {
         let bad = |text: &str| Refusal::new(Failure::BadTime, text);
         let time = header.message_time.ok_or_else(|| bad("messageTime is missing"))?;
         let seconds = i64::try_from(time.to_unix_duration().as_secs()).ok();
@@ -173,14 +188,28 @@ impl Authority {
         if now.duration_since(time).abs() > self.config().clock_tolerance() {
             return Err(bad("messageTime is too far from the authority's clock"));
         }
-        Ok(time)
+        Ok(())
     }
 
-    /// The answer as a message, and its senderNonce.
-    pub(crate) fn reply(
+    /// The answer to a request whose sender is known, as a message, and its senderNonce. `next` is the checkpoint that is
+    /// about to be remembered.
+    pub(crate) fn answer(
+        &self,
+        incoming: &Incoming,
+        body: PkiBody,
+        next: Option<&Witness>,
+        now: Timestamp,
+        rng: &mut dyn CryptoRngCore,
+    ) -> Result<(Vec<u8>, [u8; NONCE_LENGTH]), Refusal> {
+        let witness = self.witness_state(&incoming.terminal, next)?;
+        Ok(self.reply(Some(&incoming.header), body, witness.as_ref(), now, rng)?)
+    }
+
+    fn reply(
         &self,
         to: Option<&PkiHeader>,
         body: PkiBody,
+        witness: Option<&WitnessState>,
         now: Timestamp,
         rng: &mut dyn CryptoRngCore,
     ) -> Result<(Vec<u8>, [u8; NONCE_LENGTH]), SignError> {
@@ -201,7 +230,7 @@ impl Authority {
             sender_nonce: Some(OctetString::new(nonce)?),
             recip_nonce: to.and_then(|header| header.sender_nonce.clone()),
             free_text: None,
-            general_info: None,
+            general_info: witness.map(|witness| witness.to_info().map(|info| vec![info])).transpose()?,
         };
         let extra_certs = vec![RawSequence::new(&credentials.cmp.to_der()?)?];
         let message = Unprotected { header, body, extra_certs };
@@ -215,6 +244,7 @@ impl Authority {
         &self,
         to: Option<&PkiHeader>,
         refusal: Refusal,
+        witness: Option<&WitnessState>,
         now: Timestamp,
         rng: &mut dyn CryptoRngCore,
     ) -> Vec<u8> {
@@ -223,7 +253,7 @@ impl Authority {
             error_code: refusal.code,
             error_details: None,
         });
-        match self.reply(to, body.clone(), now, rng) {
+        match self.reply(to, body.clone(), witness, now, rng) {
             Ok((message, _)) => message,
             Err(error) => {
                 tracing::error!(%error, "the refusal goes unsigned");

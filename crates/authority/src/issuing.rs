@@ -72,7 +72,7 @@ impl Authority {
                 rsp_info: None,
             }],
         });
-        let (response, nonce) = self.reply(Some(&incoming.header), body, now, rng)?;
+        let (response, nonce) = self.answer(incoming, body, witness.as_ref(), now, rng)?;
         let issue = Issue {
             transaction: incoming.transaction.0.to_vec(),
             kind,

@@ -18,7 +18,7 @@ pub mod store;
 mod telling;
 mod witness;
 
-pub use authority::{Authority, CrlError};
+pub use authority::{AcknowledgementError, Authority, CrlError};
 pub use error::{RegistrationFault, SetupError};
 pub use keys::WeakKey;
 pub use service::{Addresses, Service};

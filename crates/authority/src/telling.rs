@@ -9,7 +9,7 @@ use x509_cert::serial_number::SerialNumber;
 
 use crate::authority::{Authority, Outcome};
 use crate::exchange::{Incoming, Refusal};
-use crate::store::{Change, Digest, IssueKey, State, Witness};
+use crate::store::{Applied, Change, Digest, IssueKey, State, Witness};
 
 /// The most unsettled cases that one answer lists, oldest first: what fits a message many times over.
 const MAX_UNSETTLED: usize = 200;
@@ -39,10 +39,10 @@ impl Authority {
             (state::UNSETTLED, None) => state::unsettled(&self.unsettled_cases(incoming, now)?)?,
             _ => return Err(unasked()),
         };
-        if witness.is_some() {
-            self.store().apply(&Change { witness, ..Change::default() })?;
+        let (response, _) = self.answer(incoming, PkiBody::Genp(vec![answer]), witness.as_ref(), now, rng)?;
+        if witness.is_some() && self.store().apply(&Change { witness, ..Change::default() })? == Applied::Conflict {
+            return Ok(Outcome::Conflict);
         }
-        let (response, _) = self.reply(Some(&incoming.header), PkiBody::Genp(vec![answer]), now, rng)?;
         Ok(Outcome::Answer(response))
     }
 

@@ -1,7 +1,7 @@
-//! The authority as the witness of the terminals' logs: it remembers how far each log has come, and notices when one
-//! goes back.
+//! The authority as the witness of the terminals' logs: it remembers how far each log has come, and takes nothing that is not
+//! proved to continue it.
 
-use audit_log::{LogKey, SignedCheckpoint};
+use audit_log::{AddCheckpoint, Checkpoint, LogKey, Succession, SuccessionFault, TreeHash};
 use jiff::Timestamp;
 
 use crate::store::{Alarm, AlarmKind, Terminal, Witness};
@@ -10,10 +10,12 @@ use crate::store::{Alarm, AlarmKind, Terminal, Witness};
 pub(crate) enum Verdict {
     /// The log has grown: to be remembered.
     Newer(Witness),
-    /// Nothing new: the same state again, or a late message from before.
+    /// The same state again.
     Nothing,
+    /// The proof begins elsewhere than at this number of entries. Nothing is proved, and nothing is wrong.
+    ProofWanted(u64),
     /// The log can't have come to this by appending.
-    Alarm(Alarm),
+    Alarm(Box<Alarm>),
 }
 
 /// Why a checkpoint is no checkpoint.
@@ -21,54 +23,64 @@ pub(crate) enum Verdict {
 pub(crate) enum WitnessError {
     #[error("a terminal's request carries the checkpoint of its log")]
     Missing,
-    #[error("the checkpoint can't be read")]
+    #[error("the checkpoint or its consistency proof can't be read")]
     Malformed,
 }
 
 /// Compares the checkpoint that came with the one witnessed before.
-///
-/// `message_time` tells a log that was rolled back from a message that was on its way for long: only a message made
-/// after the one that brought the witnessed checkpoint has to know of it.
 pub(crate) fn judge(
     terminal: &Terminal,
     log_key: &[u8],
     checkpoint: Option<&str>,
     witnessed: Option<&Witness>,
-    message_time: Timestamp,
     now: Timestamp,
 ) -> Result<Verdict, WitnessError> {
     let text = checkpoint.ok_or(WitnessError::Missing)?;
-    let signed: SignedCheckpoint = text.parse().map_err(|_| WitnessError::Malformed)?;
-    let origin = text.lines().next().ok_or(WitnessError::Malformed)?;
-    let key = LogKey::new(origin, log_key).map_err(|_| WitnessError::Malformed)?;
-    let witnessed_size = witnessed.map_or(0, |witness| witness.size);
+    let shown: AddCheckpoint = text.parse().map_err(|_| WitnessError::Malformed)?;
+    let claimed = shown.checkpoint().claimed();
+    let key = LogKey::new(&claimed.origin, log_key).map_err(|_| WitnessError::Malformed)?;
     let alarm = |kind, offered_size| {
-        let terminal = terminal.id.clone();
-        Ok(Verdict::Alarm(Alarm { terminal, kind, witnessed_size, offered_size, at: now }))
-    };
-    let Ok(offered) = signed.verify(&key) else {
-        // What it says can't be believed, so its size is not recorded.
-        return alarm(AlarmKind::KeyReplaced, 0);
-    };
-    let newer = || {
-        Verdict::Newer(Witness {
+        Verdict::Alarm(Box::new(Alarm {
             terminal: terminal.id.clone(),
-            origin: offered.origin.clone(),
-            size: offered.size,
-            root: offered.root.0,
-            checkpoint: text.to_owned(),
-            message_time,
-        })
+            kind,
+            witnessed_size: witnessed.map_or(0, |witness| witness.size),
+            offered_size,
+            witnessed: witnessed.map(|witness| witness.checkpoint.clone()),
+            offered: text.to_owned(),
+            at: now,
+            acknowledged: None,
+        }))
     };
-    let Some(before) = witnessed else { return Ok(newer()) };
-    if offered.origin != before.origin || (offered.size == before.size && offered.root.0 != before.root) {
-        return alarm(AlarmKind::Forked, offered.size);
+    let seen = witnessed.map(Witness::as_checkpoint);
+    Ok(match shown.follows(seen.as_ref(), &key) {
+        Ok(Succession::Grown) => Verdict::Newer(Witness {
+            terminal: terminal.id.clone(),
+            origin: claimed.origin.clone(),
+            size: claimed.size,
+            root: claimed.root.0,
+            checkpoint: shown.checkpoint().to_string(),
+            follows: seen.map(|seen| seen.size),
+        }),
+        Ok(Succession::Same) => Verdict::Nothing,
+        Err(SuccessionFault::ProofWanted { seen }) => Verdict::ProofWanted(seen),
+        Err(SuccessionFault::RolledBack) => alarm(AlarmKind::RolledBack, claimed.size),
+        // What it says can't be believed, so its size is not recorded.
+        Err(SuccessionFault::KeyReplaced(_)) => alarm(AlarmKind::KeyReplaced, 0),
+        Err(_) => alarm(AlarmKind::Forked, claimed.size),
+    })
+}
+
+/// The log that was offered with an alarm, to be witnessed from now on, if the terminal's registered log key has signed it.
+pub(crate) fn offered(alarm: &Alarm, terminal: &Terminal, follows: Option<u64>) -> Option<Witness> {
+    let shown: AddCheckpoint = alarm.offered.parse().ok()?;
+    let key = LogKey::new(&shown.checkpoint().claimed().origin, terminal.log_key.as_deref()?).ok()?;
+    let Checkpoint { origin, size, root: TreeHash(root) } = shown.checkpoint().verify(&key).ok()?.clone();
+    let checkpoint = shown.checkpoint().to_string();
+    Some(Witness { terminal: terminal.id.clone(), origin, size, root, checkpoint, follows })
+}
+
+impl Witness {
+    fn as_checkpoint(&self) -> Checkpoint {
+        Checkpoint { origin: self.origin.clone(), size: self.size, root: TreeHash(self.root) }
     }
-    if offered.size > before.size {
-        return Ok(newer());
-    }
-    if offered.size < before.size && message_time >= before.message_time {
-        return alarm(AlarmKind::RolledBack, offered.size);
-    }
-    Ok(Verdict::Nothing)
 }

@@ -265,6 +265,7 @@ fn every_failure_of_a_procedure_is_explained() {
             ProcedureError::NoUsableCapture("too-dark".into()),
             ProcedureError::NotLoggedOn,
             ProcedureError::NotAllowed,
+            ProcedureError::LastAccessManager,
             ProcedureError::UserIdNotFree,
             ProcedureError::UnknownOperator,
             ProcedureError::Enrolment(biometric::EnrolError::Inconsistent),

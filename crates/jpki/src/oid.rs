@@ -29,6 +29,8 @@ pub const CERTIFICATE_STATE: &str = "1.3.6.1.4.1.32473.7.3.2";
 pub const WITNESSED_CHECKPOINT: &str = "1.3.6.1.4.1.32473.7.3.3";
 /// CMP genm of ours: confirmed certificates whose predecessor is still valid.
 pub const UNSETTLED: &str = "1.3.6.1.4.1.32473.7.3.4";
+/// CMP generalInfo of ours, in every answer: how far the authority has witnessed the terminal's log, and open alarms about it.
+pub const WITNESS_STATE: &str = "1.3.6.1.4.1.32473.7.3.5";
 
 /// certificatePolicies: signing, test environment. A simulator issues under this one only.
 pub const POLICY_SIGNATURE_TEST: &str = "1.2.392.200149.8.5.1.0.20";

@@ -216,7 +216,7 @@ impl Driver<'_> {
             }
         };
         let name = call.name();
-        let answered = self.line.ask(call, self.random, &checkpoint, self.progress);
+        let answered = self.line.ask(call, self.random, self.log, &checkpoint, self.progress);
         self.messages += answered.messages;
         (self.progress)(&Progress::Message { kind: name.into(), sent: answered.sent, received: answered.received });
         let outcome = match &answered.result {

@@ -19,6 +19,9 @@ pub enum ProcedureError {
     /// The operator's role does not allow this.
     #[error("the operator's role does not allow this")]
     NotAllowed,
+    /// The last アクセス管理責任者 can't be retired: nobody could register or retire operators any more. Register another first.
+    #[error("nobody else is access manager")]
+    LastAccessManager,
     /// The 照合ID is taken, or is none: 4 to 16 letters and digits are needed.
     #[error("this user ID is taken or malformed")]
     UserIdNotFree,
@@ -145,6 +148,7 @@ impl ProcedureError {
             Self::NoUsableCapture(_) => "no-usable-capture",
             Self::NotLoggedOn => "not-logged-on",
             Self::NotAllowed => "not-allowed",
+            Self::LastAccessManager => "last-access-manager",
             Self::UserIdNotFree => "user-id-not-free",
             Self::UnknownOperator => "unknown-operator",
             Self::Enrolment(_) => "enrolment",
@@ -186,6 +190,7 @@ impl ProcedureError {
             Self::LogOnRefused
             | Self::NoUsableCapture(_)
             | Self::NotLoggedOn
+            | Self::LastAccessManager
             | Self::UserIdNotFree
             | Self::UnknownOperator
             | Self::UnknownResident

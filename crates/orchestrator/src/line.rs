@@ -2,21 +2,24 @@
 
 use std::time::Duration;
 
+use audit_log::SignedCheckpoint;
 use authority_link::message::{Failure, FailureInfo};
-use authority_link::{
-    Answer, Authority, AuthorityLine, Confirmation, Request, Sent, Terminal, TransactionId, open_answer,
-};
+use authority_link::state::PROOF_WANTED;
+use authority_link::{Answer, Authority, AuthorityLine, Confirmation, Opened, Request, Sent, Terminal, TransactionId};
 use hsm::{Hsm, KeyName, SignatureAlgorithm};
 use madoguchi_time::{Clock, Recovery};
 use rand_core::CryptoRngCore;
 
 use crate::error::ProcedureError;
+use crate::logbook::{LogBook, Testimony};
 use crate::procedure::AuthorityCall;
 use crate::progress::Progress;
 use crate::site::Trust;
 
 /// How often one message is sent. Sending the same bytes again is harmless: the authority recognises them.
 const ATTEMPTS: u32 = 3;
+/// How often a request is made: the authority may want another proof, and once more if a late message has moved it meanwhile.
+const PROOFS: u32 = 3;
 /// How long one exchange may take.
 const EXCHANGE: Duration = Duration::from_secs(30);
 /// How long the HSM may take.
@@ -53,12 +56,14 @@ impl<'a> Line<'a> {
         Ok(Self { line, hsm, clock, terminal, authority })
     }
 
-    /// Asks, and asks again with the same bytes if the message or its answer was lost.
+    /// Asks, and asks again with the same bytes if the message or its answer was lost. If the authority wants another proof that
+    /// `checkpoint` continues what it has witnessed, the same is asked with that.
     pub(crate) fn ask(
         &mut self,
         call: AuthorityCall,
         random: &mut dyn CryptoRngCore,
-        checkpoint: &str,
+        log: &mut LogBook,
+        checkpoint: &SignedCheckpoint,
         progress: &mut dyn FnMut(&Progress),
     ) -> Answered {
         let mut answered = Answered {
@@ -68,41 +73,76 @@ impl<'a> Line<'a> {
             received: 0,
         };
         let (request, transaction) = into_request(call, random);
-        let sent = match self.protect(request, transaction, random, checkpoint) {
-            Ok(sent) => sent,
-            Err(error) => {
-                answered.result = Err(error);
-                return answered;
-            }
-        };
-        for attempt in 1..=ATTEMPTS {
-            if attempt > 1 {
-                progress(&Progress::AuthorityRetried { attempt });
-            }
-            answered.messages += 1;
-            answered.sent += sent.bytes().len();
-            let (result, again) = self.exchange(&sent, &mut answered.received);
-            answered.result = result;
-            if !again {
+        for _ in 0..PROOFS {
+            let sent = match self.protect(request.clone(), transaction, random, &log.shown(checkpoint)) {
+                Ok(sent) => sent,
+                Err(error) => {
+                    answered.result = Err(error);
+                    return answered;
+                }
+            };
+            let wants_proof = self.send(&sent, log, &mut answered, progress);
+            if !wants_proof {
                 break;
             }
         }
         answered
     }
 
-    /// The checkpoint of this terminal's log that the authority witnessed last.
-    pub(crate) fn witnessed_checkpoint(
+    /// Sends one message, and again if it or its answer was lost. Is another proof wanted?
+    fn send(
+        &mut self,
+        sent: &Sent,
+        log: &mut LogBook,
+        answered: &mut Answered,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> bool {
+        for attempt in 1..=ATTEMPTS {
+            if attempt > 1 {
+                progress(&Progress::AuthorityRetried { attempt });
+            }
+            answered.messages += 1;
+            answered.sent += sent.bytes().len();
+            let (opened, again) = self.exchange(sent, &mut answered.received);
+            match opened {
+                Ok(opened) => {
+                    let wants_proof = wants_proof(&opened, log);
+                    answered.result = Ok(opened.answer);
+                    return wants_proof;
+                }
+                Err(error) => answered.result = Err(error),
+            }
+            if !again {
+                break;
+            }
+        }
+        false
+    }
+
+    /// What the authority knows of this terminal's log.
+    pub(crate) fn testimony(
         &mut self,
         random: &mut dyn CryptoRngCore,
-        checkpoint: &str,
-    ) -> Result<Option<String>, ProcedureError> {
-        let transaction = TransactionId(draw(random));
-        let sent = self.protect(Request::WitnessedCheckpoint, transaction, random, checkpoint)?;
-        match self.exchange(&sent, &mut 0).0? {
-            Answer::Checkpoint(checkpoint) => Ok(checkpoint),
-            Answer::Refused { failure, .. } => Err(refused(failure)),
-            _ => Err(ProcedureError::AuthorityRefused { failure: "unexpectedAnswer".into() }),
+        log: &mut LogBook,
+        checkpoint: &SignedCheckpoint,
+    ) -> Result<Testimony, ProcedureError> {
+        let mut refusal = FailureInfo::default();
+        for _ in 0..PROOFS {
+            let transaction = TransactionId(draw(random));
+            let sent = self.protect(Request::WitnessedCheckpoint, transaction, random, &log.shown(checkpoint))?;
+            let opened = self.exchange(&sent, &mut 0).0?;
+            let wants_proof = wants_proof(&opened, log);
+            match opened.answer {
+                Answer::Checkpoint(checkpoint) => {
+                    let alarm = opened.witness.and_then(|witness| witness.alarm);
+                    return Ok(Testimony { checkpoint, alarm });
+                }
+                Answer::Refused { failure, .. } if wants_proof => refusal = failure,
+                Answer::Refused { failure, .. } => return Err(refused(failure)),
+                _ => return Err(ProcedureError::AuthorityRefused { failure: "unexpectedAnswer".into() }),
+            }
         }
+        Err(refused(refusal))
     }
 
     fn protect(
@@ -123,7 +163,7 @@ impl<'a> Line<'a> {
     }
 
     /// One exchange, and whether it is worth another.
-    fn exchange(&mut self, sent: &Sent, received: &mut usize) -> (Result<Answer, ProcedureError>, bool) {
+    fn exchange(&mut self, sent: &Sent, received: &mut usize) -> (Result<Opened, ProcedureError>, bool) {
         let answer = match self.line.exchange(sent.bytes(), self.clock.deadline_in(EXCHANGE)) {
             Ok(answer) => answer,
             Err(error) => {
@@ -132,14 +172,21 @@ impl<'a> Line<'a> {
             }
         };
         *received += answer.len();
-        match open_answer(&answer, sent.expected(), &self.authority, self.clock.wall()) {
-            Ok(answer) => (Ok(answer), false),
+        match authority_link::open(&answer, sent.expected(), &self.authority, self.clock.wall()) {
+            Ok(opened) => (Ok(opened), false),
             Err(error) => {
                 let again = error.recovery() == Recovery::Retry;
                 (Err(ProcedureError::AuthorityNotTrusted(error)), again)
             }
         }
     }
+}
+
+/// Takes in what the authority says of the log. Was the request refused for nothing but a proof that begins elsewhere?
+fn wants_proof(opened: &Opened, log: &mut LogBook) -> bool {
+    let Some(witness) = &opened.witness else { return false };
+    log.told(witness);
+    matches!(&opened.answer, Answer::Refused { code: Some(PROOF_WANTED), .. })
 }
 
 /// A refusal by the name that RFC 9810 §5.2.3 gives its first reason.

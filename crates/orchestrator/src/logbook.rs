@@ -1,9 +1,12 @@
 //! The terminal's audit log on disk: entries durable one by one, checkpoints signed by the HSM.
 
+use std::collections::BTreeMap;
+
 use audit_log::{
-    Actor, AppendError, Certified, Code, Log, LogFault, LogKey, NewEntry, NotACode, Outcome, ResidentReference,
-    SignedCheckpoint,
+    Actor, AddCheckpoint, AppendError, Certified, Code, Entry, Log, LogFault, LogKey, NewEntry, NotACode, Outcome,
+    Phase, ResidentReference, SignedCheckpoint,
 };
+use authority_link::state::{LogAlarm, LogAlarmKind, WitnessState};
 use hsm::{Hsm, KeyName, SignatureAlgorithm};
 use jiff::Timestamp;
 use jpki::CertificateKind;
@@ -15,6 +18,9 @@ use crate::state::{StateError, StateFolder};
 
 const ENTRIES: &str = "log/entries.jsonl";
 const CHECKPOINT: &str = "log/checkpoint";
+/// How many entries the authority had witnessed when it said so last. Only saves a message: if it is gone or wrong, the authority
+/// says what is right.
+const WITNESSED: &str = "log/witnessed";
 
 /// An intent whose outcome is still to be written.
 #[derive(Debug)]
@@ -27,6 +33,10 @@ pub(crate) struct LogBook {
     log: Log,
     key: LogKey,
     actor: Actor,
+    /// How many entries the witness has seen, as far as is known here: what the proofs begin with. If it is something else, the
+    /// witness says so.
+    witnessed: u64,
+    retirements: Retirements,
     /// Length in bytes of what is durably written.
     length: u64,
     /// An append failed: what follows `length` is to be cut off before the next one.
@@ -38,7 +48,7 @@ pub(crate) struct LogBook {
 pub struct LogVerdict {
     /// How many entries there are.
     pub entries: u64,
-    /// Is every entry as it was written, and is the log what the witness has seen?
+    /// Is every entry as it was written, is the log what the witness has seen, and has the witness never been shown another?
     pub verified: bool,
     /// How many entries the witness has seen; none if it was not asked or has seen none.
     pub witnessed: Option<u64>,
@@ -65,12 +75,14 @@ impl LogBook {
             Ok(_) | Err(LogFault::OpenIntents(_)) => {}
             Err(fault) => return Err(fault.into()),
         }
-        let (log, torn) = Log::from_lines(lines).map_err(LogFault::from)?;
+        let mut retirements = Retirements::default();
+        let (log, torn) = Log::from_lines_with(lines, |entry| retirements.take(&entry)).map_err(LogFault::from)?;
         let length = torn.map_or(lines.len(), |torn| torn.offset) as u64;
         if torn.is_some() {
             state.truncate(ENTRIES, length)?;
         }
-        let mut book = Self { log, key, actor: Actor::System, length, is_torn: false };
+        let witnessed = read_witnessed(state)?.unwrap_or_default();
+        let mut book = Self { log, key, actor: Actor::System, witnessed, retirements, length, is_torn: false };
         // The log gets a checkpoint before its first entry, so that a missing one shows.
         if own.is_none() {
             book.checkpoint(state, hsm, deadline)?;
@@ -137,31 +149,59 @@ impl LogBook {
         self.append(state, entry, at).map(drop)
     }
 
-    /// Signs what the log is now, and keeps it. The answer goes to the authority, which witnesses it.
+    /// Signs what the log is now, and keeps it.
     pub(crate) fn checkpoint(
         &mut self,
         state: &mut dyn StateFolder,
         hsm: &dyn Hsm,
         deadline: Deadline,
-    ) -> Result<String, ProcedureError> {
+    ) -> Result<SignedCheckpoint, ProcedureError> {
         let key = KeyName::new(KeyName::LOG_SIGNING);
         let size = self.log.size();
         let root = self.log.tree().root(size).ok_or_else(|| damaged_log("no root"))?;
         let signed = SignedCheckpoint::sign(size, root, &self.key, |text| {
             hsm.sign(&key, SignatureAlgorithm::EcdsaP256Sha256, text, deadline)
         })?;
-        let text = signed.to_string();
-        state.replace(CHECKPOINT, text.as_bytes())?;
-        Ok(text)
+        state.replace(CHECKPOINT, signed.to_string().as_bytes())?;
+        Ok(signed)
+    }
+
+    /// What the authority is shown: a checkpoint, and the proof that it continues what the authority has witnessed.
+    pub(crate) fn shown(&self, checkpoint: &SignedCheckpoint) -> String {
+        AddCheckpoint::new(self.witnessed, self.log.tree(), checkpoint.clone()).to_string()
+    }
+
+    /// The authority has said what it has witnessed.
+    pub(crate) fn told(&mut self, witness: &WitnessState) {
+        self.witnessed = witness.size;
+        if let Some(alarm) = &witness.alarm {
+            tracing::warn!(fault = %alarm_text(alarm), "the authority has an alarm about this terminal's log");
+        }
+    }
+
+    /// Keeps what the authority has said, for the next start.
+    pub(crate) fn keep_witnessed(&self, state: &mut dyn StateFolder) -> Result<(), StateError> {
+        if read_witnessed(state)? == Some(self.witnessed) {
+            return Ok(());
+        }
+        state.replace(WITNESSED, self.witnessed.to_string().as_bytes())
+    }
+
+    /// Who was retired, and when.
+    pub(crate) fn retirements(&self) -> &Retirements {
+        &self.retirements
     }
 
     /// Verifies the log as it is on disk, against its checkpoint and what the witness has.
-    pub(crate) fn verify(
-        &self,
-        state: &dyn StateFolder,
-        witnessed: Option<&str>,
-    ) -> Result<LogVerdict, ProcedureError> {
-        verify(state, &self.key, witnessed)
+    pub(crate) fn verify(&self, state: &dyn StateFolder, witness: &Testimony) -> Result<LogVerdict, ProcedureError> {
+        let verdict = verify(state, &self.key, witness.checkpoint.as_deref())?;
+        Ok(match &witness.alarm {
+            // What is wrong now weighs more than what was.
+            Some(alarm) if verdict.verified => {
+                LogVerdict { verified: false, code: Some("alarm-on-record"), fault: Some(alarm_text(alarm)), ..verdict }
+            }
+            _ => verdict,
+        })
     }
 
     /// The line is durable before the tree has it.
@@ -177,7 +217,62 @@ impl LogBook {
         self.is_torn = false;
         self.length += line.len() as u64;
         let entry = self.log.commit(prepared).map_err(out_of_step)?;
+        self.retirements.take(&entry);
         Ok(entry.index)
+    }
+}
+
+/// What the witness knows of this log.
+#[derive(Debug)]
+pub(crate) struct Testimony {
+    /// The checkpoint that it saw last; none if it has seen none.
+    pub(crate) checkpoint: Option<String>,
+    /// Somebody has shown it a log that was not this one, and nobody has looked into that.
+    pub(crate) alarm: Option<LogAlarm>,
+}
+
+/// Who was retired by the log, whatever the operators' folder says: a record that was put back does not bring its operator back.
+#[derive(Debug, Default)]
+pub(crate) struct Retirements {
+    /// Operators by the index of the intent to retire them.
+    intended: BTreeMap<u64, Code>,
+    retired: BTreeMap<String, Timestamp>,
+}
+
+impl Retirements {
+    /// The retirements in the log on disk.
+    pub(crate) fn read(state: &dyn StateFolder) -> Result<Self, ProcedureError> {
+        let mut retirements = Self::default();
+        entries(state)?.iter().for_each(|entry| retirements.take(entry));
+        Ok(retirements)
+    }
+
+    /// When this operator was retired, if so.
+    pub(crate) fn of(&self, user_id: &str) -> Option<Timestamp> {
+        self.retired.get(user_id).copied()
+    }
+
+    /// Who is retired.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.retired.keys().map(String::as_str)
+    }
+
+    fn take(&mut self, entry: &Entry) {
+        if entry.step.as_str() != What::RETIRE_OPERATOR {
+            return;
+        }
+        match (entry.phase, &entry.detail) {
+            (Phase::Intent, Some(user_id)) => {
+                self.intended.insert(entry.index, user_id.clone());
+            }
+            // Who was to be retired when the power went is retired: it was decided.
+            (Phase::Outcome { intent, outcome: Outcome::Done | Outcome::Unknown }, _) => {
+                if let Some(user_id) = self.intended.remove(&intent) {
+                    self.retired.entry(user_id.to_string()).or_insert(entry.time);
+                }
+            }
+            _ => {}
+        }
     }
 }
 
@@ -234,6 +329,8 @@ pub(crate) struct What<'a> {
 impl<'a> What<'a> {
     /// The step of registering an operator.
     pub(crate) const ENROL_OPERATOR: &'static str = "enrol-operator";
+    /// The step of retiring an operator.
+    pub(crate) const RETIRE_OPERATOR: &'static str = "retire-operator";
 
     /// A log-on, and what came of it.
     pub(crate) fn log_on(outcome: &'a str) -> Self {
@@ -299,6 +396,11 @@ fn log_key(hsm: &dyn Hsm, terminal: &str, deadline: Deadline) -> Result<LogKey, 
     LogKey::new(terminal, &spki).map_err(|fault| damaged(&fault))
 }
 
+fn read_witnessed(state: &dyn StateFolder) -> Result<Option<u64>, StateError> {
+    let content = state.read(WITNESSED)?;
+    Ok(content.and_then(|content| std::str::from_utf8(&content).ok()?.trim().parse().ok()))
+}
+
 fn own_checkpoint(state: &dyn StateFolder, key: &LogKey) -> Result<Option<Certified>, ProcedureError> {
     let Some(content) = state.read(CHECKPOINT)? else { return Ok(None) };
     let text = std::str::from_utf8(&content).map_err(|fault| damaged(&fault))?;
@@ -308,6 +410,18 @@ fn own_checkpoint(state: &dyn StateFolder, key: &LogKey) -> Result<Option<Certif
 fn certified(text: &str, key: &LogKey) -> Result<Certified, ProcedureError> {
     let checkpoint: SignedCheckpoint = text.parse().map_err(|fault| damaged(&fault))?;
     Ok(Certified { checkpoint, key: key.clone() })
+}
+
+fn alarm_text(alarm: &LogAlarm) -> String {
+    let LogAlarm { kind, witnessed, offered, raised_at } = alarm;
+    let what = match kind {
+        LogAlarmKind::RolledBack => format!("a log of {offered} entries, fewer than it had,"),
+        LogAlarmKind::Forked => format!("another log, of {offered} entries,"),
+        LogAlarmKind::KeyReplaced => "a log under another key".into(),
+    };
+    format!(
+        "at {raised_at} the authority, which had witnessed {witnessed} entries, was shown {what} in this terminal's name"
+    )
 }
 
 fn damaged(fault: &dyn std::error::Error) -> ProcedureError {

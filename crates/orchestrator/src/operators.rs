@@ -8,6 +8,7 @@ use rand_core::CryptoRngCore;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ProcedureError;
+use crate::logbook::Retirements;
 use crate::state::{StateError, StateFolder};
 
 const FOLDER: &str = "operators";
@@ -57,29 +58,62 @@ pub fn is_user_id(text: &str) -> bool {
 /// All operators, retired ones too, in the order of their 照合ID.
 ///
 /// # Errors
-/// If the folder can't be read or a record is damaged.
-pub fn list(state: &dyn StateFolder) -> Result<Vec<Operator>, StateError> {
+/// If the folder or the log can't be read, or a record is damaged.
+pub fn list(state: &dyn StateFolder) -> Result<Vec<Operator>, ProcedureError> {
+    let retirements = Retirements::read(state)?;
+    Ok(all(state, &retirements)?.collect::<Result<_, _>>()?)
+}
+
+/// The same for who knows the log. A record that is damaged is an error in its place.
+pub(crate) fn all(
+    state: &dyn StateFolder,
+    retirements: &Retirements,
+) -> Result<impl Iterator<Item = Result<Operator, StateError>>, StateError> {
     let names = state.list(FOLDER)?;
-    let ids = names.iter().filter_map(|name| name.strip_suffix(".json"));
-    ids.filter_map(|id| read(state, id).transpose()).map(|record| record.map(|record| record.operator)).collect()
+    Ok(names.into_iter().filter_map(move |name| {
+        let id = name.strip_suffix(".json")?;
+        read(state, id).map(|record| record.map(|record| record.operator.known_to(retirements))).transpose()
+    }))
 }
 
 /// Who has this 照合ID.
 ///
 /// # Errors
 /// If the record is damaged.
-pub fn find(state: &dyn StateFolder, user_id: &str) -> Result<Option<Operator>, StateError> {
+pub(crate) fn find(
+    state: &dyn StateFolder,
+    retirements: &Retirements,
+    user_id: &str,
+) -> Result<Option<Operator>, StateError> {
     if !is_user_id(user_id) {
         return Ok(None);
     }
-    Ok(read(state, user_id)?.map(|record| record.operator))
+    Ok(read(state, user_id)?.map(|record| record.operator.known_to(retirements)))
+}
+
+/// Operators who are retired by the log and not by their records: those were put back, or the power went in between.
+pub(crate) fn put_back(state: &dyn StateFolder, retirements: &Retirements) -> Vec<String> {
+    let is_put_back = |id: &&str| matches!(read(state, id), Ok(Some(record)) if record.operator.retired_at.is_none());
+    retirements.ids().filter(is_put_back).map(Into::into).collect()
+}
+
+impl Operator {
+    pub(crate) fn is_active_manager(&self) -> bool {
+        self.role == Role::AccessManager && self.retired_at.is_none()
+    }
+
+    /// The log knows who is retired, whatever the record says.
+    fn known_to(mut self, retirements: &Retirements) -> Self {
+        self.retired_at = self.retired_at.or_else(|| retirements.of(&self.user_id));
+        self
+    }
 }
 
 /// Keeps an operator and the palm's templates, sealed for this operator in this role alone.
 ///
 /// # Errors
 /// If the HSM can't seal or the record can't be written.
-pub fn enrol(
+pub(crate) fn enrol(
     state: &mut dyn StateFolder,
     hsm: &dyn Hsm,
     operator: Operator,
@@ -118,7 +152,7 @@ pub fn templates(
 ///
 /// # Errors
 /// If there is no such operator, or the record can't be written.
-pub fn retire(state: &mut dyn StateFolder, user_id: &str, at: Timestamp) -> Result<Operator, StateError> {
+pub(crate) fn retire(state: &mut dyn StateFolder, user_id: &str, at: Timestamp) -> Result<Operator, StateError> {
     let known = if is_user_id(user_id) { read(state, user_id)? } else { None };
     let Some(mut record) = known else {
         return Err(StateError::Damaged { file: FOLDER.into(), problem: "no operator of that ID".into() });

@@ -19,7 +19,7 @@ use crate::driver::{Driver, StepClocks};
 use crate::error::ProcedureError;
 use crate::journal;
 use crate::line::Line;
-use crate::logbook::{self, LogBook, LogVerdict, What};
+use crate::logbook::{self, LogBook, LogVerdict, Testimony, What};
 use crate::operators::{self, Operator, Role};
 use crate::people::{Declined, People, Question};
 use crate::plan::Plan;
@@ -101,7 +101,12 @@ impl Terminal {
         }
         // A torn line is no line, and goes too.
         journal::erase(&mut *ports.state)?;
-        Ok(Self { ports, site, trust, log, session: Session::default(), progress })
+        let mut terminal = Self { ports, site, trust, log, session: Session::default(), progress };
+        for user_id in operators::put_back(&*terminal.ports.state, terminal.log.retirements()) {
+            tracing::warn!(user_id, "a retired operator's record was not retired");
+            terminal.note_retirement(&user_id)?;
+        }
+        Ok(terminal)
     }
 
     /// 照合情報認証: the user ID names the operator, the palm proves it. An unknown ID and a foreign palm look the same. Whoever
@@ -122,7 +127,7 @@ impl Terminal {
             Err(_) => "failed",
         };
         // Only a known ID is logged: what a stranger types may be anything, a card number or a password.
-        let known = operators::find(&*self.ports.state, user_id).ok().flatten();
+        let known = operators::find(&*self.ports.state, self.log.retirements(), user_id).ok().flatten();
         self.log.acts(known.as_ref().map(|operator| operator.user_id.as_str()));
         let noted = self.log.event(&mut *self.ports.state, What::log_on(outcome), self.ports.clock.wall());
         if matched.is_err() || noted.is_err() {
@@ -138,12 +143,13 @@ impl Terminal {
     }
 
     fn match_palm(&mut self, user_id: &str, deadline: Deadline) -> Result<(Operator, u32), ProcedureError> {
-        let known = operators::find(&*self.ports.state, user_id)?.filter(|operator| operator.retired_at.is_none());
+        let known = operators::find(&*self.ports.state, self.log.retirements(), user_id)?
+            .filter(|operator| operator.retired_at.is_none());
         // A stranger's ID gets a capture like any other, compared with somebody's palm and refused whatever comes of it.
         let compared_with = match &known {
             Some(operator) => Some(operator.user_id.clone()),
             None => {
-                let all = operators::list(&*self.ports.state)?;
+                let all = operators::all(&*self.ports.state, self.log.retirements())?.collect::<Result<Vec<_>, _>>()?;
                 all.into_iter().find(|operator| operator.retired_at.is_none()).map(|operator| operator.user_id)
             }
         };
@@ -193,18 +199,20 @@ impl Terminal {
     /// Shows the authority how the log ends, so that cutting off even the last entries is found. If it does not hear of it, the
     /// next exchange tells it.
     fn have_witnessed(&mut self) {
-        if let Err(error) = self.witnessed_checkpoint() {
+        if let Err(error) = self.testimony() {
             tracing::warn!(%error, "the end of the log is not witnessed yet");
         }
     }
 
-    /// Sends the log's checkpoint as it is now. The answer is the one that the authority had witnessed.
-    fn witnessed_checkpoint(&mut self) -> Result<Option<String>, ProcedureError> {
+    /// Shows the authority the log as it is now. The answer is what it had witnessed before.
+    fn testimony(&mut self) -> Result<Testimony, ProcedureError> {
         let deadline = self.ports.clock.deadline_in(HSM);
         let checkpoint = self.log.checkpoint(&mut *self.ports.state, &*self.ports.hsm, deadline)?;
         let Ports { clock, hsm, line, random, .. } = &mut self.ports;
         let mut line = Line::new(&mut **line, &**hsm, &**clock, &self.trust)?;
-        line.witnessed_checkpoint(&mut **random, &checkpoint)
+        let testimony = line.testimony(&mut **random, &mut self.log, &checkpoint)?;
+        self.log.keep_witnessed(&mut *self.ports.state)?;
+        Ok(testimony)
     }
 
     fn while_logged_on(
@@ -348,7 +356,10 @@ impl Terminal {
         if first && order.role != Role::AccessManager {
             return Err(ProcedureError::NotAllowed);
         }
-        if !operators::is_user_id(&order.user_id) || operators::find(&*self.ports.state, &order.user_id)?.is_some() {
+        let (state, retirements) = (&*self.ports.state, self.log.retirements());
+        let is_known = operators::find(state, retirements, &order.user_id)?.is_some();
+        // Who was retired stays retired, even if the record is gone.
+        if !operators::is_user_id(&order.user_id) || is_known || retirements.of(&order.user_id).is_some() {
             return Err(ProcedureError::UserIdNotFree);
         }
         let deadline = self.ports.clock.deadline_in(LOG_ON);
@@ -377,19 +388,37 @@ impl Terminal {
         done.map(|()| operator)
     }
 
-    /// Retires an operator: the templates are erased.
+    /// Retires an operator: the templates are erased. Who retires themselves is logged off.
     ///
     /// # Errors
-    /// [`ProcedureError::NotAllowed`] unless an アクセス管理責任者 is logged on.
+    /// [`ProcedureError::NotAllowed`] unless an アクセス管理責任者 is logged on, [`ProcedureError::LastAccessManager`] if nobody else
+    /// has that role.
     pub fn retire_operator(&mut self, user_id: &str) -> Result<Operator, ProcedureError> {
         if !self.is_access_manager()? {
             return Err(ProcedureError::NotAllowed);
         }
-        if operators::find(&*self.ports.state, user_id)?.is_none() {
-            return Err(ProcedureError::UnknownOperator);
+        let operator = operators::find(&*self.ports.state, self.log.retirements(), user_id)?;
+        let operator = operator.ok_or(ProcedureError::UnknownOperator)?;
+        if operator.is_active_manager() && !self.has_another_manager(user_id)? {
+            return Err(ProcedureError::LastAccessManager);
         }
+        let retired = self.note_retirement(user_id)?;
+        let now = self.ports.clock.now();
+        if self.session.active(now, self.site.idle_limit()).is_some_and(|operator| operator.user_id == user_id) {
+            self.log_off()?;
+        }
+        Ok(retired)
+    }
+
+    /// Without one, nobody could register or retire anybody. A record that is damaged is nobody's.
+    fn has_another_manager(&self, user_id: &str) -> Result<bool, ProcedureError> {
+        let mut all = operators::all(&*self.ports.state, self.log.retirements())?;
+        Ok(all.any(|operator| operator.is_ok_and(|other| other.user_id != user_id && other.is_active_manager())))
+    }
+
+    fn note_retirement(&mut self, user_id: &str) -> Result<Operator, ProcedureError> {
         let at = self.ports.clock.wall();
-        let intent = self.log.intend(&mut *self.ports.state, What::operator("retire-operator", user_id), at)?;
+        let intent = self.log.intend(&mut *self.ports.state, What::operator(What::RETIRE_OPERATOR, user_id), at)?;
         let done = operators::retire(&mut *self.ports.state, user_id, at).map_err(ProcedureError::from);
         self.log.close(&mut *self.ports.state, intent, outcome_of(&done), None, self.ports.clock.wall())?;
         done
@@ -403,7 +432,7 @@ impl Terminal {
 
     /// The log knows too: whoever empties the folder of operators does not become the first.
     fn nobody_was_ever_enrolled(&self) -> Result<bool, ProcedureError> {
-        if !operators::list(&*self.ports.state)?.is_empty() {
+        if operators::all(&*self.ports.state, self.log.retirements())?.next().transpose()?.is_some() {
             return Ok(false);
         }
         let is_enrolment = |entry: &Entry| {
@@ -449,14 +478,15 @@ impl Terminal {
         Ok(())
     }
 
-    /// Verifies the whole log, and compares it with what the authority witnessed.
+    /// Verifies the whole log, and compares it with what the authority witnessed. If the authority was ever shown another log in
+    /// this terminal's name, that is a fault until somebody has acknowledged it there.
     ///
     /// # Errors
     /// If the authority can't be asked or the folder can't be read; what is wrong with the log is in the verdict.
     pub fn verify_log(&mut self) -> Result<LogVerdict, ProcedureError> {
-        let witnessed = self.witnessed_checkpoint();
+        let testimony = self.testimony();
         self.ports.line.close();
-        self.log.verify(&*self.ports.state, witnessed?.as_deref())
+        self.log.verify(&*self.ports.state, &testimony?)
     }
 
     /// The operators of this terminal.
@@ -464,7 +494,7 @@ impl Terminal {
     /// # Errors
     /// If a record is damaged.
     pub fn operators(&self) -> Result<Vec<Operator>, ProcedureError> {
-        Ok(operators::list(&*self.ports.state)?)
+        Ok(operators::all(&*self.ports.state, self.log.retirements())?.collect::<Result<_, _>>()?)
     }
 }
 

@@ -119,17 +119,17 @@ pub trait Store: Send + Sync {
     /// If the store fails.
     fn witness(&self, terminal: &TerminalId) -> Result<Option<Witness>, StoreError>;
 
-    /// Forgets the witnessed checkpoint of a terminal whose log was replaced for a good reason. The alarms stay.
-    ///
-    /// # Errors
-    /// If the store fails.
-    fn forget_witness(&self, terminal: &TerminalId) -> Result<(), StoreError>;
-
     /// The alarms, oldest first.
     ///
     /// # Errors
     /// If the store fails.
     fn alarms(&self) -> Result<Vec<Alarm>, StoreError>;
+
+    /// The oldest alarm about a terminal's log that nobody has acknowledged.
+    ///
+    /// # Errors
+    /// If the store fails.
+    fn open_alarm(&self, terminal: &TerminalId) -> Result<Option<Alarm>, StoreError>;
 
     /// How many certificates are in each state.
     ///
@@ -140,7 +140,8 @@ pub trait Store: Send + Sync {
 
 /// One change of the store. Its premises: no answer to `answer.request` is recorded, nor, if it opens its
 /// transaction, one that opened the same; neither the transaction ID nor the public key of `issue` is known; the
-/// certificate of `decision` is in the state `from`, and the one that it depends on is valid.
+/// certificate of `decision` is in the state `from`, and the one that it depends on is valid; the checkpoint that
+/// `witness` follows is still the one witnessed last.
 #[derive(Clone, Default)]
 pub struct Change {
     /// A certificate is issued.
@@ -151,8 +152,10 @@ pub struct Change {
     pub answer: Option<Answer>,
     /// A checkpoint is witnessed.
     pub witness: Option<Witness>,
-    /// An alarm is raised.
+    /// An alarm is raised, unless the same one about the same checkpoint is open.
     pub alarm: Option<Alarm>,
+    /// Somebody acknowledges all open alarms about a terminal's log.
+    pub acknowledgement: Option<(TerminalId, Acknowledgement)>,
 }
 
 /// What came of a [`Change`].
@@ -367,10 +370,8 @@ impl TerminalId {
     /// A terminal's name, if it is one.
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         // A name is also a folder's name.
-        let fits = (1..=64).contains(&name.len()) && name.chars().all(allowed) && !name.starts_with('.');
-        fits.then(|| Self(name.to_owned()))
+        (is_name(name) && !name.starts_with('.')).then(|| Self(name.to_owned()))
     }
 
     /// The name.
@@ -384,6 +385,11 @@ impl fmt::Display for TerminalId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+fn is_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    (1..=64).contains(&name.len()) && name.chars().all(allowed)
 }
 
 /// A terminal on the allow-list.
@@ -423,13 +429,13 @@ pub struct Witness {
     pub size: u64,
     /// Root of the tree over them.
     pub root: Digest,
-    /// The checkpoint as it came.
+    /// The checkpoint with its signature.
     pub checkpoint: String,
-    /// messageTime of the message that brought it.
-    pub message_time: Timestamp,
+    /// How many entries had been witnessed before, if any: the premise of [`Store::apply`]. Not kept.
+    pub follows: Option<u64>,
 }
 
-/// A checkpoint that can't follow the one witnessed before.
+/// A checkpoint that can't follow the one witnessed before. Never removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alarm {
     /// Whose log.
@@ -438,10 +444,43 @@ pub struct Alarm {
     pub kind: AlarmKind,
     /// Entries in the log by the checkpoint witnessed before.
     pub witnessed_size: u64,
-    /// Entries in the log by the checkpoint that came.
+    /// Entries in the log by the checkpoint that came; 0 if its signature does not verify.
     pub offered_size: u64,
+    /// The checkpoint witnessed before, with its signature, if there was one.
+    pub witnessed: Option<String>,
+    /// What came: the checkpoint with its consistency proof. With `witnessed`, the evidence.
+    pub offered: String,
     /// When it came.
     pub at: Timestamp,
+    /// Who has looked into it, and when; none while it is open.
+    pub acknowledged: Option<Acknowledgement>,
+}
+
+/// Somebody has looked into an alarm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acknowledgement {
+    /// Who: the ID of an アクセス管理責任者 or auditor.
+    pub by: PersonId,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Who answers for an entry of the authority's own books: 1 to 64 characters of `A-Z a-z 0-9 - _ .`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonId(String);
+
+impl PersonId {
+    /// A person's ID, if it is one.
+    #[must_use]
+    pub fn new(id: &str) -> Option<Self> {
+        is_name(id).then(|| Self(id.to_owned()))
+    }
+
+    /// The ID.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// What is wrong with a checkpoint.
@@ -449,7 +488,7 @@ pub struct Alarm {
 pub enum AlarmKind {
     /// The log is shorter than it was: cut off, or an older copy of the folder put back.
     RolledBack,
-    /// Another log, or one that is as long as it was and says something else.
+    /// Another log, or one that does not begin with what was witnessed.
     Forked,
     /// The checkpoint is not signed by the log key of the registration.
     KeyReplaced,

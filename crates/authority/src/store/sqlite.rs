@@ -10,8 +10,9 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::{
-    Alarm, AlarmKind, Answer, Applied, Change, Decision, Digest, Issue, IssueKey, Revocation, RevocationReason,
-    Sequence, State, Store, StoreError, Terminal, TerminalId, TerminalKey, Unsettled, Witness,
+    Acknowledgement, Alarm, AlarmKind, Answer, Applied, Change, Decision, Digest, Issue, IssueKey, PersonId,
+    Revocation, RevocationReason, Sequence, State, Store, StoreError, Terminal, TerminalId, TerminalKey, Unsettled,
+    Witness,
 };
 
 /// `PRAGMA user_version` of the schema below.
@@ -72,8 +73,7 @@ CREATE TABLE witness (
     origin        TEXT NOT NULL,
     size          INTEGER NOT NULL,
     root          BLOB NOT NULL,
-    checkpoint    TEXT NOT NULL,
-    message_time  INTEGER NOT NULL
+    checkpoint    TEXT NOT NULL
 ) STRICT;
 CREATE TABLE alarm (
     id              INTEGER PRIMARY KEY,
@@ -81,8 +81,13 @@ CREATE TABLE alarm (
     kind            INTEGER NOT NULL,
     witnessed_size  INTEGER NOT NULL,
     offered_size    INTEGER NOT NULL,
-    at              INTEGER NOT NULL
+    witnessed       TEXT,
+    offered         TEXT NOT NULL,
+    at              INTEGER NOT NULL,
+    acknowledged_by TEXT,
+    acknowledged_at INTEGER
 ) STRICT;
+CREATE INDEX alarm_open ON alarm (terminal) WHERE acknowledged_at IS NULL;
 ";
 
 const ISSUE_COLUMNS: &str = "txid, kind, serial, certificate, sha256, public_key, state, predecessor, terminal, \
@@ -322,9 +327,8 @@ impl Store for SqliteStore {
 
     fn witness(&self, terminal: &TerminalId) -> Result<Option<Witness>, StoreError> {
         let connection = self.connection();
-        let mut statement = connection.prepare_cached(
-            "SELECT terminal, origin, size, root, checkpoint, message_time FROM witness WHERE terminal = ?1",
-        )?;
+        let mut statement = connection
+            .prepare_cached("SELECT terminal, origin, size, root, checkpoint FROM witness WHERE terminal = ?1")?;
         let witness = statement.query_row([terminal.as_str()], |row| {
             Ok(Witness {
                 terminal: TerminalId(row.get(0)?),
@@ -332,31 +336,25 @@ impl Store for SqliteStore {
                 size: row.get(2)?,
                 root: row.get(3)?,
                 checkpoint: row.get(4)?,
-                message_time: timestamp(row, 5)?,
+                follows: None,
             })
         });
         Ok(witness.optional()?)
     }
 
-    fn forget_witness(&self, terminal: &TerminalId) -> Result<(), StoreError> {
-        self.connection().execute("DELETE FROM witness WHERE terminal = ?1", [terminal.as_str()])?;
-        Ok(())
-    }
-
     fn alarms(&self) -> Result<Vec<Alarm>, StoreError> {
         let connection = self.connection();
-        let mut statement = connection
-            .prepare_cached("SELECT terminal, kind, witnessed_size, offered_size, at FROM alarm ORDER BY id")?;
-        let rows = statement.query_map([], |row| {
-            Ok(Alarm {
-                terminal: TerminalId(row.get(0)?),
-                kind: alarm_of(row, 1)?,
-                witnessed_size: row.get(2)?,
-                offered_size: row.get(3)?,
-                at: timestamp(row, 4)?,
-            })
-        })?;
+        let mut statement = connection.prepare_cached("SELECT * FROM alarm ORDER BY id")?;
+        let rows = statement.query_map([], alarm_of)?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn open_alarm(&self, terminal: &TerminalId) -> Result<Option<Alarm>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached(
+            "SELECT * FROM alarm WHERE terminal = ?1 AND acknowledged_at IS NULL ORDER BY id LIMIT 1",
+        )?;
+        Ok(statement.query_row([terminal.as_str()], alarm_of).optional()?)
     }
 
     fn counts(&self) -> Result<Vec<(CertificateKind, State, u64)>, StoreError> {
@@ -387,28 +385,58 @@ fn apply(transaction: &Transaction<'_>, change: &Change) -> rusqlite::Result<App
             answer.at.as_second(),
         ])?;
     }
-    if let Some(witness) = &change.witness {
-        transaction.prepare_cached("INSERT OR REPLACE INTO witness VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(
-            params![
-                witness.terminal.as_str(),
-                witness.origin,
-                witness.size,
-                witness.root,
-                witness.checkpoint,
-                witness.message_time.as_second(),
-            ],
-        )?;
+    if let Some(witness) = &change.witness
+        && !remember(transaction, witness)?
+    {
+        return Ok(Applied::Conflict);
     }
     if let Some(alarm) = &change.alarm {
-        transaction.prepare_cached("INSERT INTO alarm VALUES (NULL, ?1, ?2, ?3, ?4, ?5)")?.execute(params![
-            alarm.terminal.as_str(),
-            alarm.kind as i64,
-            alarm.witnessed_size,
-            alarm.offered_size,
-            alarm.at.as_second(),
-        ])?;
+        raise(transaction, alarm)?;
+    }
+    if let Some((terminal, Acknowledgement { by, at })) = &change.acknowledgement {
+        transaction
+            .prepare_cached(
+                "UPDATE alarm SET acknowledged_by = ?2, acknowledged_at = ?3
+                 WHERE terminal = ?1 AND acknowledged_at IS NULL",
+            )?
+            .execute(params![terminal.as_str(), by.as_str(), at.as_second()])?;
     }
     Ok(Applied::Done)
+}
+
+/// Whether the witness still stood where it did, and moved on.
+fn remember(transaction: &Transaction<'_>, witness: &Witness) -> rusqlite::Result<bool> {
+    let mut stands = transaction.prepare_cached("SELECT size FROM witness WHERE terminal = ?1")?;
+    let stands: Option<u64> = stands.query_row([witness.terminal.as_str()], |row| row.get(0)).optional()?;
+    if stands != witness.follows {
+        return Ok(false);
+    }
+    transaction.prepare_cached("INSERT OR REPLACE INTO witness VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
+        witness.terminal.as_str(),
+        witness.origin,
+        witness.size,
+        witness.root,
+        witness.checkpoint,
+    ])?;
+    Ok(true)
+}
+
+fn raise(transaction: &Transaction<'_>, alarm: &Alarm) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO alarm SELECT NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL, NULL WHERE NOT EXISTS (
+            SELECT 1 FROM alarm
+            WHERE terminal = ?1 AND kind = ?2 AND witnessed IS ?5 AND offered = ?6 AND acknowledged_at IS NULL)",
+    )?;
+    statement.execute(params![
+        alarm.terminal.as_str(),
+        alarm.kind as i64,
+        alarm.witnessed_size,
+        alarm.offered_size,
+        alarm.witnessed,
+        alarm.offered,
+        alarm.at.as_second(),
+    ])?;
+    Ok(())
 }
 
 fn insert_issue(transaction: &Transaction<'_>, issue: &Issue) -> rusqlite::Result<()> {
@@ -521,9 +549,22 @@ fn reason_of(row: &Row<'_>, column: usize) -> rusqlite::Result<RevocationReason>
     decoded(row, column, RevocationReason::from_code)
 }
 
-fn alarm_of(row: &Row<'_>, column: usize) -> rusqlite::Result<AlarmKind> {
+fn alarm_of(row: &Row<'_>) -> rusqlite::Result<Alarm> {
     let kinds = [AlarmKind::RolledBack, AlarmKind::Forked, AlarmKind::KeyReplaced];
-    decoded(row, column, |value| kinds.into_iter().find(|kind| *kind as i64 == value))
+    let acknowledged = match row.get(8)? {
+        Some(by) => Some(Acknowledgement { by: PersonId(by), at: timestamp(row, 9)? }),
+        None => None,
+    };
+    Ok(Alarm {
+        terminal: TerminalId(row.get(1)?),
+        kind: decoded(row, 2, |value| kinds.into_iter().find(|kind| *kind as i64 == value))?,
+        witnessed_size: row.get(3)?,
+        offered_size: row.get(4)?,
+        witnessed: row.get(5)?,
+        offered: row.get(6)?,
+        at: timestamp(row, 7)?,
+        acknowledged,
+    })
 }
 
 fn timestamp(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {

@@ -1,18 +1,18 @@
 //! An authority in memory, terminals with their HSMs, cards' keys.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use audit_log::{LogKey, SignedCheckpoint, TreeHash};
+use audit_log::{AddCheckpoint, LogKey, SignedCheckpoint, Tree, TreeHash};
 use authority::{
     Authority, AuthorityCertificates, Config, TerminalCredentials, TerminalRegistration, in_memory, required_keys,
     store::TerminalId,
 };
 use authority_link::message::PkiMessage;
 use authority_link::{
-    Answer, CertificationRequest, IssueState, IssuerAndSerial, Request, Sent, Terminal, TransactionId, open_answer,
+    Answer, CertificationRequest, IssueState, IssuerAndSerial, Opened, Request, Sent, Terminal, TransactionId,
 };
 use der::Decode;
 use hsm::{Hsm, KeyKind, KeyName, SignatureAlgorithm};
@@ -117,8 +117,8 @@ pub(crate) struct Counter {
     pub(crate) terminal: Terminal,
     pub(crate) credentials: TerminalCredentials,
     log_key: LogKey,
-    /// Entries in its log.
-    pub(crate) entries: AtomicU64,
+    /// Entries in its log, while a test does not write any.
+    pub(crate) entries: AtomicU8,
 }
 
 impl Counter {
@@ -141,18 +141,19 @@ impl Counter {
         self.hsm.sign(&KeyName::new(label), SignatureAlgorithm::EcdsaP256Sha256, message, soon()).unwrap()
     }
 
-    /// The checkpoint of this log with so many entries.
-    pub(crate) fn checkpoint(&self, entries: u64) -> String {
-        self.checkpoint_of(self.log_key.name(), entries, 0x42)
+    /// What this terminal shows of a log with these entries to a witness that has seen the first `old`.
+    pub(crate) fn shown(&self, old: u64, entries: &[u8]) -> String {
+        self.shown_as(self.log_key.name(), old, entries)
     }
 
-    /// A checkpoint of a log of this name, with a root of its own for each `fork`.
-    pub(crate) fn checkpoint_of(&self, origin: &str, entries: u64, fork: u8) -> String {
-        let mut root = [fork; 32];
-        root[..8].copy_from_slice(&entries.to_be_bytes());
+    /// The same of a log of this name.
+    pub(crate) fn shown_as(&self, origin: &str, old: u64, entries: &[u8]) -> String {
+        let mut tree = Tree::default();
+        entries.iter().for_each(|entry| tree.append(TreeHash::leaf(&[*entry])));
         let key = LogKey::new(origin, self.log_key.spki()).unwrap();
         let sign = |text: &[u8]| Ok::<_, ()>(self.sign(KeyName::LOG_SIGNING, text));
-        SignedCheckpoint::sign(entries, TreeHash(root), &key, sign).unwrap().to_string()
+        let checkpoint = SignedCheckpoint::sign(tree.size(), tree.root(tree.size()).unwrap(), &key, sign).unwrap();
+        AddCheckpoint::new(old, &tree, checkpoint).to_string()
     }
 
     pub(crate) fn request_name(&self, number: u32) -> String {
@@ -167,7 +168,7 @@ impl Counter {
 
     /// The message, protected by this terminal.
     pub(crate) fn protect(&self, request: Request, transaction: TransactionId, nonce: [u8; 16], at: Timestamp) -> Sent {
-        let checkpoint = self.checkpoint(self.entries.fetch_add(1, Ordering::SeqCst));
+        let checkpoint = self.shown(0, &written(self.entries.load(Ordering::SeqCst)));
         self.protect_with(request, transaction, nonce, at, &checkpoint)
     }
 
@@ -190,6 +191,11 @@ impl Counter {
         message.protection = Some(der::asn1::BitString::from_bytes(&signature).unwrap());
         message.to_bytes().unwrap().to_vec()
     }
+}
+
+/// The entries of a terminal's log, while nobody has tampered with it.
+pub(crate) fn written(entries: u8) -> Vec<u8> {
+    (0..entries).collect()
 }
 
 pub(crate) fn soon() -> madoguchi_time::Deadline {
@@ -255,7 +261,7 @@ impl World {
                     id: credentials.terminal.clone(),
                     window: registration.window,
                     hsm,
-                    entries: AtomicU64::new(1),
+                    entries: AtomicU8::new(1),
                     credentials,
                 }
             });
@@ -328,8 +334,13 @@ impl World {
     }
 
     pub(crate) fn open(&self, sent: &Sent, answer: &[u8]) -> Answer {
+        self.open_with_witness(sent, answer).answer
+    }
+
+    /// The answer, and what the authority says as a witness.
+    pub(crate) fn open_with_witness(&self, sent: &Sent, answer: &[u8]) -> Opened {
         let authority = authority_link::Authority::pinned(&self.certificates.cmp).unwrap();
-        open_answer(answer, sent.expected(), &authority, self.now()).unwrap()
+        authority_link::open(answer, sent.expected(), &authority, self.now()).unwrap()
     }
 
     /// Delivers a message and opens the answer.

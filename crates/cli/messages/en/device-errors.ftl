@@ -189,6 +189,7 @@ log-not-as-witnessed = it is not the one that the authority has witnessed
 log-no-checkpoint = its signed summary is missing
 log-accounting = beginnings and ends of operations do not match
 log-open-intents = operations without a recorded outcome
+log-alarm-on-record = the authority was once shown another history in this terminal's name, and nobody has acknowledged that there
 log-other = something in it can't be verified
 
 # What is wrong with a resident register.

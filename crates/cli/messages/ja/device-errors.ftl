@@ -189,6 +189,7 @@ log-not-as-witnessed = 認証局が確認した履歴と違います
 log-no-checkpoint = 署名された要約がありません
 log-accounting = 処理の始まりと終わりの記録が合いません
 log-open-intents = 結果の記録されていない処理があります
+log-alarm-on-record = この端末の名で、つながりのない別の履歴が認証局に示されたことがあり、認証局での確認が済んでいません
 log-other = 確かめられない点があります
 
 # 住民の名簿の誤り。

@@ -197,6 +197,7 @@ fn fault_key(code: &str) -> &'static str {
         "no-checkpoint" => "log-no-checkpoint",
         "accounting" => "log-accounting",
         "open-intents" => "log-open-intents",
+        "alarm-on-record" => "log-alarm-on-record",
         _ => "log-other",
     }
 }
