@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use audit_log::{Actor, Entry, LogFault, Outcome, Phase};
-use authority::store::{AlarmKind, TerminalId};
+use authority::store::{AlarmKind, PersonId, TerminalId};
 use hsm::KeyName;
 use jpki::CertificateKind;
 use madoguchi_tests::folder::Disk;
+use madoguchi_tests::line::Mishap;
 use madoguchi_tests::stage::{OPERATOR, resident};
 use madoguchi_tests::{Stage, Start};
 use madoguchi_time::Clock;
@@ -195,18 +196,158 @@ fn what_only_the_witness_can_know_is_found_by_the_witness() {
     }
 }
 
-#[test]
-fn a_log_that_was_put_back_and_written_on_is_not_the_one_that_was_witnessed() {
-    let mut stage = put_back();
-    // Somebody comes and goes, of which the authority does not hear.
+/// Somebody comes and goes, of which the authority does not hear, until the log has so many entries.
+fn write_on(stage: &mut Stage, entries: usize) {
     let mut terminal = stage.start(0).unwrap();
-    for _ in 0..40 {
+    while stage.entries(0).unwrap().len() < entries {
         terminal.log_on(OPERATOR).unwrap();
         terminal.log_off().unwrap();
     }
-    drop(terminal);
-    let found = verdict(&mut stage);
-    assert_eq!((found.verified, found.code), (false, Some("not-as-witnessed")), "{found:?}");
+}
+
+fn acknowledge(stage: &Stage) {
+    let terminal = TerminalId::new(stage.name(0)).unwrap();
+    stage.authority.acknowledge_alarms(&terminal, PersonId::new("auditor-1").unwrap(), stage.now()).unwrap();
+}
+
+/// Put back, and written on until the log is longer than ever: what was witnessed is never given up, whatever the terminal
+/// does then, and whoever puts the right folder in place again is not through with it.
+#[test]
+fn a_log_that_was_put_back_and_written_on_is_found_for_good() {
+    let mut stage = stage(Start::Fresh);
+    let earlier = stage.disk(0).files();
+    stage.run(0, Plan::issue(&[Authentication])).unwrap();
+    let (right, size) = (stage.disk(0).files(), stage.entries(0).unwrap().len());
+    let witnessed = |stage: &Stage| {
+        let witness = stage.authority.store().witness(&TerminalId::new(stage.name(0)).unwrap());
+        witness.unwrap().unwrap().size as usize
+    };
+    assert_eq!(witnessed(&stage), size);
+    for (more, is_verified_first) in [(0, true), (0, false), (1, true), (1, false), (30, true), (30, false)] {
+        let case = format!("{more} more, verified first: {is_verified_first}");
+        stage.disk(0).restore(earlier.clone());
+        write_on(&mut stage, size + more);
+        if is_verified_first {
+            let found = verdict(&mut stage);
+            assert_eq!((found.verified, found.code), (false, Some("not-as-witnessed")), "{case}: {found:?}");
+        }
+        for _ in 0..3 {
+            let error = properly(stage.refused(Plan::issue(&[Signature])), &case);
+            let is_refused =
+                matches!(&error, ProcedureError::AuthorityRefused { failure } if failure == "notAuthorized");
+            assert!(is_refused, "{case}: {error:?}");
+            let found = verdict(&mut stage);
+            assert_eq!((found.verified, found.code), (false, Some("not-as-witnessed")), "{case}: {found:?}");
+            assert_eq!(witnessed(&stage), size, "{case}");
+        }
+        // The evidence is two checkpoints under the log's own key.
+        let alarms = stage.authority.store().alarms().unwrap();
+        let alarm = alarms.last().unwrap();
+        assert_eq!((alarm.kind, alarm.witnessed_size), (AlarmKind::Forked, size as u64), "{case}");
+        assert!(alarm.offered_size > size as u64 && alarm.offered.starts_with(&format!("old {size}\n")), "{case}");
+
+        // The right folder is put in place again. Work goes on, and the history is not clean before somebody has looked.
+        stage.disk(0).restore(right.clone());
+        for _ in 0..2 {
+            let found = verdict(&mut stage);
+            assert_eq!((found.verified, found.code), (false, Some("alarm-on-record")), "{case}: {found:?}");
+            assert_eq!((found.entries, found.witnessed), (size as u64, Some(size as u64)), "{case}");
+        }
+        acknowledge(&stage);
+        assert!(verdict(&mut stage).verified, "{case}");
+    }
+    stage.run(0, Plan::issue(&[Signature])).unwrap();
+    assert!(verdict(&mut stage).verified);
+    stage.check_settled().unwrap();
+}
+
+/// The log was lost with its disk, and a copy is all there is: somebody at the authority has to say so.
+#[test]
+fn a_copy_is_taken_when_somebody_answers_for_it() {
+    let mut stage = put_back();
+    properly(stage.refused(Plan::issue(&[Signature])), "not yet");
+    let terminal = TerminalId::new(stage.name(0)).unwrap();
+    stage.authority.accept_log(&terminal, PersonId::new("0001").unwrap(), stage.now()).unwrap();
+    assert!(verdict(&mut stage).verified);
+    stage.run(0, Plan::issue(&BOTH)).unwrap();
+    assert!(verdict(&mut stage).verified);
+    stage.check_settled().unwrap();
+}
+
+/// Whatever the terminal knows of the witness when it starts: nobody who tells the truth is turned away, and no message is sent
+/// more than twice.
+#[test]
+fn an_honest_log_is_never_turned_away() {
+    let mut stage = stage(Start::Issued);
+    let undisturbed = {
+        let before = stage.post.heard().len();
+        stage.run(0, Plan::renew(&[Authentication])).unwrap();
+        stage.post.heard().len() - before
+    };
+    // More was written than the authority has heard of.
+    let size = stage.entries(0).unwrap().len();
+    write_on(&mut stage, size + 6);
+    let before = stage.post.heard().len();
+    stage.run(0, Plan::renew(&[Authentication])).unwrap();
+    assert_eq!(stage.post.heard().len() - before, undisturbed, "it knows from where to prove");
+    for idea in [None, Some("0"), Some("7"), Some("100000"), Some("18446744073709551616"), Some("x"), Some("")] {
+        let mut files = stage.disk(0).files();
+        assert!(files.remove("log/witnessed").is_some());
+        files.extend(idea.map(|idea| ("log/witnessed".into(), idea.into())));
+        stage.disk(0).restore(files);
+        let before = stage.post.heard().len();
+        stage.run(0, Plan::renew(&[Authentication])).unwrap();
+        assert_eq!(stage.post.heard().len() - before, undisturbed + 1, "{idea:?}: one proof was wanted, once");
+    }
+    assert!(verdict(&mut stage).verified);
+    assert!(stage.authority.store().alarms().unwrap().is_empty());
+}
+
+/// At each place of a procedure a message, an answer, or the terminal itself is lost; messages arrive late, and out of order.
+/// None of it is taken for tampering, and the log ends witnessed to its last entry.
+#[test]
+fn whatever_is_lost_the_log_is_witnessed_in_the_end() {
+    let check = |stage: &mut Stage, case: &str| {
+        stage.run(0, Plan::settle()).map(drop).unwrap_or_else(|error| panic!("{case}: {error:?}"));
+        let found = verdict(stage);
+        assert!(found.verified && found.witnessed == Some(found.entries), "{case}: {found:?}");
+        stage.post.deliver_delayed();
+        let found = verdict(stage);
+        assert!(found.verified && found.witnessed == Some(found.entries), "{case}, late: {found:?}");
+        let alarms = stage.authority.store().alarms().unwrap();
+        assert!(alarms.is_empty(), "{case}: {alarms:?}");
+    };
+    let mut struck = 0;
+    for mishap in Mishap::ALL {
+        for stubborn in [false, true] {
+            for n in 1.. {
+                let case = format!("message {n} {mishap:?}, stubborn: {stubborn}");
+                let mut stage = stage(Start::Fresh);
+                // Two in a row: the second goes out while the first is still on its way.
+                stage.post.arm(n, mishap, stubborn);
+                stage.post.arm(n + 1, Mishap::AnswerLost, stubborn);
+                let _ = stage.run(0, Plan::issue(&[Authentication]));
+                let is_over = stage.post.disarm() == 2;
+                check(&mut stage, &case);
+                if is_over {
+                    break;
+                }
+                struck += 1;
+            }
+        }
+    }
+    assert!(struck >= 20, "{struck}");
+    for n in 1.. {
+        let mut stage = stage(Start::Fresh);
+        stage.disk(0).cut_at_write(n);
+        let _ = stage.run(0, Plan::issue(&[Authentication]));
+        let was_cut = stage.disk(0).mend();
+        check(&mut stage, &format!("write {n}"));
+        if !was_cut {
+            assert!(n > 30, "{n}");
+            break;
+        }
+    }
 }
 
 #[test]
