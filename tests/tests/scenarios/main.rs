@@ -18,6 +18,7 @@ mod certificates;
 mod history;
 mod liar;
 mod line_items;
+mod operators;
 mod pins;
 mod session;
 mod state_folder;
