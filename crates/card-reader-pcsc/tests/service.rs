@@ -10,10 +10,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use apdu::CommandApdu;
+use card_reader::diagnosis::{Finding, ReaderState};
 use card_reader::{CardError, CardReader};
-use card_reader_pcsc::{PcscReader, ReaderChoice, ReaderEvent, ReaderOptions, ReaderWatch};
+use card_reader_pcsc::{PcscReader, ReaderChoice, ReaderEvent, ReaderOptions, ReaderWatch, diagnose};
 use jpki::card::AID_JPKI;
 use libtest_mimic::Trial;
+use pcsc::ShareMode;
 use private_pcscd::{PrivatePcscd, main_with};
 use sim_card::{CardProfile, Fault, When};
 
@@ -25,6 +27,7 @@ const TESTS: &[(&str, Test)] = &[
     ("a_service_that_died_is_used_again", a_service_that_died_is_used_again),
     ("a_command_ends_when_the_service_dies", a_command_ends_when_the_service_dies),
     ("readers_go_and_come_back", readers_go_and_come_back),
+    ("what_keeps_readers_from_working_is_found", what_keeps_readers_from_working_is_found),
     ("a_service_that_hangs_takes_no_longer_than_allowed", a_service_that_hangs_takes_no_longer_than_allowed),
 ];
 
@@ -162,4 +165,41 @@ fn a_service_that_hangs_takes_no_longer_than_allowed(pcscd: &Arc<PrivatePcscd>) 
 
     pcscd.thaw().expect("it runs");
     uses_the_card(&mut reader, &desk);
+}
+
+fn what_keeps_readers_from_working_is_found(pcscd: &Arc<PrivatePcscd>) {
+    let (one, mut two) =
+        (Desk::with_card(pcscd, CardProfile::jpki_2016()), Desk::empty(pcscd, CardProfile::jpki_2016()));
+    let found = |name: &str| {
+        let findings = diagnose(&one.clock, one.soon());
+        let is_meant = |finding: &&Finding| matches!(finding, Finding::Reader { name: found, .. } if found == name);
+        findings.iter().find(is_meant).cloned().unwrap_or_else(|| panic!("no {name}: {findings:?}"))
+    };
+    let resets = one.control().activity().resets;
+    let identity = one.identity().expect("a card");
+    let card = Finding::Reader { name: one.name().into(), state: ReaderState::Card(identity.clone()) };
+    assert_eq!(found(one.name()), card);
+    assert_eq!(found(two.name()).name(), "empty");
+
+    // A program that has the card open is not disturbed, and one that has it exclusively is told.
+    let theirs = one.open_elsewhere(ShareMode::Shared);
+    let before = one.control().activity().apdus;
+    assert_eq!(found(one.name()), card);
+    assert_eq!((one.control().activity().apdus, one.control().activity().resets), (before, resets));
+    theirs.disconnect(pcsc::Disposition::LeaveCard).map_err(|(_, error)| error).expect("ends");
+    let theirs = one.open_elsewhere(ShareMode::Exclusive);
+    let held = found(one.name());
+    assert!(held.name().starts_with("held-by-"), "{held:?}");
+    theirs.disconnect(pcsc::Disposition::LeaveCard).map_err(|(_, error)| error).expect("ends");
+
+    // A card that knows nothing of 公的個人認証AP.
+    two.control().arm(1, Fault::StatusWord(0x6A82));
+    two.insert();
+    let unknown = Finding::Reader { name: two.name().into(), state: ReaderState::UnknownCard(identity) };
+    assert_eq!(found(two.name()), unknown);
+
+    pcscd.restart_with(0).expect("it starts");
+    assert_eq!(diagnose(&one.clock, one.soon())[0], Finding::NoReader);
+    pcscd.kill();
+    assert_eq!(diagnose(&one.clock, one.soon())[0], Finding::NoService { installed: true });
 }
