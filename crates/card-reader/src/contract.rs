@@ -64,6 +64,7 @@ macro_rules! contract_tests {
 /// The trace is written to a new file at `path`, as on the command line: what is not on the list of what may be shown is hidden.
 pub fn replay(case: fn(Bench), bench: Bench, path: &Path) {
     let reader = RecordingReader::create(bench.reader, path, bench.clock.clone()).expect("a new file");
+    let can_reset_within_a_transaction = bench.hand.can_reset_within_a_transaction();
     let hand = RecordedHand { monitor: reader.monitor(), hand: bench.hand };
     case(Bench { reader: Box::new(reader), hand: Box::new(hand), clock: bench.clock });
 
@@ -72,7 +73,8 @@ pub fn replay(case: fn(Bench), bench: Bench, path: &Path) {
     let clock = VirtualClock::at(Timestamp::UNIX_EPOCH);
     let reader = ReplayReader::new(trace, clock.clone());
     let monitor = reader.monitor();
-    case(Bench { reader: Box::new(reader), hand: Box::new(monitor.clone()), clock });
+    let hand = ReplayedHand { monitor: monitor.clone(), can_reset_within_a_transaction };
+    case(Bench { reader: Box::new(reader), hand: Box::new(hand), clock });
     monitor.finish().expect("all that was recorded has come to pass");
 }
 
@@ -97,19 +99,33 @@ impl Hand for RecordedHand {
         self.hand.reset();
         self.monitor.hand(Move::Reset);
     }
+
+    fn can_reset_within_a_transaction(&self) -> bool {
+        self.hand.can_reset_within_a_transaction()
+    }
 }
 
-impl Hand for ReplayMonitor {
+/// A hand that does what was written down.
+struct ReplayedHand {
+    monitor: ReplayMonitor,
+    can_reset_within_a_transaction: bool,
+}
+
+impl Hand for ReplayedHand {
     fn remove(&mut self) {
-        self.hand(Move::Removed);
+        self.monitor.hand(Move::Removed);
     }
 
     fn insert(&mut self) {
-        self.hand(Move::Inserted);
+        self.monitor.hand(Move::Inserted);
     }
 
     fn reset(&mut self) {
-        self.hand(Move::Reset);
+        self.monitor.hand(Move::Reset);
+    }
+
+    fn can_reset_within_a_transaction(&self) -> bool {
+        self.can_reset_within_a_transaction
     }
 }
 

@@ -1,18 +1,26 @@
 //! `madoguchi`: the production composition root. It names adapters of real devices only, and nothing can configure it
 //! into a simulator.
 
+mod readers;
+
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use authority_link::AuthorityLine;
 use biometric::PalmVerifier;
 use card_reader::CardReader;
+use card_reader::diagnosis::Finding;
+use card_reader_pcsc::PcscReader;
 use cli::{Composition, Context, Failure, NoOwnCommands, Part, Report, Site};
 use hsm::Hsm;
 use zeroizing_alloc::ZeroAlloc;
 
-/// Adapters of real devices. None is built in yet, so whatever needs a device is answered with [`Failure::NoAdapter`];
-/// what works on the state folder alone works.
+/// How long `doctor` may look at the card readers: one that is stuck takes some seconds.
+const DIAGNOSIS: Duration = Duration::from_secs(15);
+
+/// Adapters of real devices: card readers by PC/SC. What has no adapter yet is answered with [`Failure::NoAdapter`]; what works on
+/// the state folder alone works.
 struct Production;
 
 impl Composition for Production {
@@ -27,8 +35,12 @@ impl Composition for Production {
         Err(Failure::NoAdapter(Part::Hsm))
     }
 
-    fn card_reader(&self, _site: &Site) -> Result<Box<dyn CardReader>, Failure> {
-        Err(Failure::NoAdapter(Part::CardReader))
+    fn card_reader(&self, site: &Site) -> Result<Box<dyn CardReader>, Failure> {
+        Ok(Box::new(PcscReader::new(readers::choice(site), Arc::clone(&site.clock))))
+    }
+
+    fn diagnose_readers(&self, site: &Site) -> Vec<Finding> {
+        card_reader_pcsc::diagnose(&site.clock, site.clock.deadline_in(DIAGNOSIS))
     }
 
     fn palm_verifier(&self, _site: &Site) -> Result<Box<dyn PalmVerifier>, Failure> {

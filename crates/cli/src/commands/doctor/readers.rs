@@ -39,9 +39,13 @@ pub(super) fn judge(messages: &Messages, site: &Site, findings: &[Finding], plug
             _ => None,
         })
         .collect();
-    let mut check = match findings.iter().find(|finding| !matches!(finding, Finding::Reader { .. })) {
-        Some(fault) => Check { details: plugged_in, ..judge.fault(fault) },
-        None => judge.choice(&readers),
+    let fault = findings.iter().find(|finding| !matches!(finding, Finding::Reader { .. }));
+    let held = readers.iter().find(|(_, state)| matches!(state, ReaderState::Held(_)));
+    let mut check = match (fault, held) {
+        // The service does not see a reader that another program drives: that is what is to be mended.
+        (Some(Finding::NoReader), Some((_, state))) => judge.unusable(state),
+        (Some(fault), _) => Check { details: plugged_in, ..judge.fault(fault) },
+        (None, _) => judge.choice(&readers),
     };
     let is_told = |name: &str| check.ok && readers.len() == 1 && name == readers[0].0;
     let others = readers.iter().filter(|(name, _)| !is_told(name));
@@ -81,16 +85,19 @@ impl Judge<'_> {
                 let text = self.messages.text("doctor-reader", &[("device", device.into())]);
                 Check { code: Some(state.name()), ..Check::new("reader", true, text) }
             }
-            (None, Some((_, state))) => {
-                let (key, args) = self.state(state);
-                self.unsound(key, &args, state.name())
-            }
+            (None, Some((_, state))) => self.unusable(state),
             (None, None) => {
                 let any = || self.messages.get("doctor-reader-known");
                 let wanted = self.site.card_reader.clone().unwrap_or_else(any);
                 self.unsound("doctor-reader-not-there", &[("wanted", wanted.into())], "reader-not-there")
             }
         }
+    }
+
+    /// A reader that can't be used as it is.
+    fn unusable(&self, state: &ReaderState) -> Check {
+        let (key, args) = self.state(state);
+        self.unsound(key, &args, state.name())
     }
 
     fn unsound(&self, key: &str, args: &[(&str, Value)], code: &'static str) -> Check {
@@ -274,7 +281,7 @@ mod tests {
         // A reader that the service does not see, as another program has it.
         let over_usb = reader("SCR 3310", held(HolderKind::Usb, Some("scdaemon"), Some(1)));
         let check = check(None, &[Finding::NoReader, over_usb]);
-        assert_eq!(check.code, Some("no-reader"));
+        assert_eq!(check.code, Some("held-over-usb"));
         assert!(check.details.iter().any(|line| line.contains("scdaemon")), "{:?}", check.details);
         assert!(judge(&messages, &site(None), &[], vec![]).is_none());
     }
