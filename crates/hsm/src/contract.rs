@@ -62,23 +62,33 @@ pub fn required_keys() -> Vec<(KeyName, KeyKind)> {
 const CARD_MASTERS: [(u8, AesLength); 4] =
     [(0x11, AesLength::Aes128), (0x12, AesLength::Aes192), (0x13, AesLength::Aes256), (0x14, AesLength::Aes256)];
 
-/// Turns every check of the suite into a test.
-#[macro_export]
-macro_rules! contract_suite {
-    ($fixture:expr) => {
-        $crate::contract_suite!(@tests $fixture;
-            names_itself lists_its_keys signs_with_each_kind tells_unknown_keys tells_wrong_kinds
-            derives_the_same_again derives_apart derives_no_more_than_the_master_holds seals_and_opens
-            refuses_what_was_tampered_with keeps_deadlines serves_several_threads);
+/// A check of the suite.
+pub type Case = (&'static str, fn(&Fixture));
+
+macro_rules! cases {
+    ($d:tt $($check:ident)+) => {
+        /// All checks, by name: for tests that don't use the standard harness.
+        pub const CASES: &[Case] = &[$((stringify!($check), $check)),+];
+
+        /// Turns every check of the suite into a test.
+        #[macro_export]
+        macro_rules! contract_suite {
+            ($d fixture:expr) => {
+                $(
+                    #[test]
+                    fn $check() {
+                        $crate::contract::$check(&$d fixture());
+                    }
+                )+
+            };
+        }
     };
-    (@tests $fixture:expr; $($check:ident)+) => {
-        $(
-            #[test]
-            fn $check() {
-                $crate::contract::$check(&$fixture());
-            }
-        )+
-    };
+}
+
+cases! { $
+    names_itself lists_its_keys signs_with_each_kind tells_unknown_keys tells_wrong_kinds
+    derives_the_same_again derives_apart derives_no_more_than_the_master_holds seals_and_opens
+    refuses_what_was_tampered_with keeps_deadlines serves_several_threads
 }
 
 /// The module says who it is.

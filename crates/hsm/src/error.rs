@@ -9,6 +9,9 @@ pub enum HsmError {
     /// No key of that name, or several. The module was set up for another terminal, or not set up at all.
     #[error("the HSM has no key named {0}")]
     NoSuchKey(KeyName),
+    /// Several keys of that name. Somebody else made one beside ours, or a key was made twice.
+    #[error("the HSM has several keys named {0}")]
+    SeveralKeys(KeyName),
     /// The key can't do what was asked of it: it is of another kind, or shorter than the key to be derived from it.
     #[error("the HSM's key {0} is of the wrong kind for this")]
     WrongKind(KeyName),
@@ -42,7 +45,7 @@ impl HsmError {
         match self {
             Self::Timeout => Recovery::Retry,
             Self::Unreachable => Recovery::Reconnect,
-            Self::NoSuchKey(_) | Self::WrongKind(_) => Recovery::Reconfigure,
+            Self::NoSuchKey(_) | Self::SeveralKeys(_) | Self::WrongKind(_) => Recovery::Reconfigure,
             Self::Damaged(_) | Self::NotAuthentic | Self::Failed { .. } => Recovery::Fatal,
         }
     }

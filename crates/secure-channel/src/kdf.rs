@@ -45,21 +45,56 @@ pub enum KdfError {
 /// # Errors
 /// [`KdfError::NotAnAesKey`]; [`KdfError::Bits`] unless `bits` is a multiple of 8 from 8 to 32,640 (255 blocks).
 pub fn derive(key: &[u8], constant: u8, bits: u16, context: &[u8]) -> Result<Zeroizing<Vec<u8>>, KdfError> {
+    derive_with(|input| Ok(cmac(key, &[input])?), constant, bits, context)
+}
+
+/// The same with the pseudo-random function elsewhere: AES-CMAC under a key that is in an HSM.
+///
+/// # Errors
+/// What `prf` fails with; [`KdfError::Bits`].
+pub fn derive_with<E: From<KdfError>>(
+    mut prf: impl FnMut(&[u8]) -> Result<[u8; BLOCK], E>,
+    constant: u8,
+    bits: u16,
+    context: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, E> {
     let length = usize::from(bits / 8);
     let blocks = u8::try_from(length.div_ceil(BLOCK)).map_err(|_| KdfError::Bits(bits))?;
     if !bits.is_multiple_of(8) || blocks == 0 {
-        return Err(KdfError::Bits(bits));
+        return Err(KdfError::Bits(bits).into());
     }
-    let mut label = [0; 12];
-    label[11] = constant;
-
+    let before = before_counter(constant, bits);
     let mut derived = Zeroizing::new(Vec::with_capacity(usize::from(blocks) * BLOCK));
     for i in 1..=blocks {
-        let block = Zeroizing::new(cmac(key, &[&label, &[0], &bits.to_be_bytes(), &[i], context])?);
+        let block = Zeroizing::new(prf(&[&before, [i].as_slice(), context].concat())?);
         derived.extend_from_slice(&*block);
     }
     derived.truncate(length);
     Ok(derived)
+}
+
+/// What stands before the counter in the PRF's input: `label (11 × 00, constant) ‖ 00 ‖ L (bits, 2 bytes)`. The context follows
+/// the counter of one byte.
+#[must_use]
+pub fn before_counter(constant: u8, bits: u16) -> [u8; 15] {
+    let mut before = [0; 15];
+    before[11] = constant;
+    before[13..].copy_from_slice(&bits.to_be_bytes());
+    before
+}
+
+/// The context of a channel's session keys: both challenges.
+#[must_use]
+pub fn session_context(host_challenge: &[u8], card_challenge: &[u8]) -> Vec<u8> {
+    [host_challenge, card_challenge].concat()
+}
+
+/// The context of a card's static keys: key version and diversification data.
+#[must_use]
+pub fn card_context(key_version: u8, diversification: &[u8; 10]) -> [u8; 11] {
+    let mut context = [key_version; 11];
+    context[1..].copy_from_slice(diversification);
+    context
 }
 
 /// The session keys of a channel from a card's static keys K-ENC and K-MAC and both challenges (Amendment D §6.2.1).
@@ -72,7 +107,7 @@ pub fn session_keys(
     host_challenge: &[u8],
     card_challenge: &[u8],
 ) -> Result<SessionKeys, KdfError> {
-    let context = [host_challenge, card_challenge].concat();
+    let context = session_context(host_challenge, card_challenge);
     let derive = |key: &[u8], constant| {
         derive(key, constant, key_bits(key.len())?, &context).map(|mut key| std::mem::take(&mut *key))
     };
@@ -98,8 +133,7 @@ pub fn card_keys(
     key_length: usize,
 ) -> Result<CardKeys, KdfError> {
     let bits = key_bits(key_length)?;
-    let mut context = [key_version; 11];
-    context[1..].copy_from_slice(diversification);
+    let context = card_context(key_version, diversification);
     Ok(CardKeys {
         enc: derive(master_key, constant::K_ENC, bits, &context)?,
         mac: derive(master_key, constant::K_MAC, bits, &context)?,
@@ -107,7 +141,11 @@ pub fn card_keys(
     })
 }
 
-fn key_bits(length: usize) -> Result<u16, NotAnAesKey> {
+/// The length of an AES key in bits.
+///
+/// # Errors
+/// [`NotAnAesKey`] for a length in bytes that AES does not have.
+pub fn key_bits(length: usize) -> Result<u16, NotAnAesKey> {
     match length {
         16 => Ok(128),
         24 => Ok(192),

@@ -2,6 +2,9 @@
 error-hsm-no-such-key = The HSM lacks a key
     .cause = The HSM was set up for another terminal, or not set up at all
     .mend = Ask maintenance to set the HSM up (key { $key })
+error-hsm-several-keys = The HSM has several keys named { $key }
+    .cause = A key of that name was made twice, or somebody else made one
+    .mend = Have maintenance look at the HSM's keys: one of them has to go
 error-hsm-wrong-kind = A key of the HSM is of the wrong kind
     .cause = The HSM was set up wrongly
     .mend = Ask maintenance to set the HSM up (key { $key })

@@ -2,6 +2,9 @@
 error-hsm-no-such-key = HSM に必要な鍵がありません
     .cause = 別の端末用に設定された HSM か、設定が済んでいない HSM です
     .mend = 保守担当に HSM の設定を依頼してください (鍵 { $key })
+error-hsm-several-keys = HSM に { $key } という名前の鍵が複数あります
+    .cause = 同じ名前の鍵が二度作られたか、ほかの者が作りました
+    .mend = 保守担当者に HSM の鍵を調べてもらい、余分な鍵を取り除いてください
 error-hsm-wrong-kind = HSM の鍵の種類が違います
     .cause = HSM の設定が誤っています
     .mend = 保守担当に HSM の設定を依頼してください (鍵 { $key })

@@ -17,6 +17,7 @@ use crate::messages::Messages;
 pub(super) fn hsm(error: &HsmError) -> (&'static str, Args) {
     match error {
         HsmError::NoSuchKey(key) => ("error-hsm-no-such-key", vec![("key", key.as_str().into())]),
+        HsmError::SeveralKeys(key) => ("error-hsm-several-keys", vec![("key", key.as_str().into())]),
         HsmError::WrongKind(key) => ("error-hsm-wrong-kind", vec![("key", key.as_str().into())]),
         HsmError::Timeout => ("error-hsm-timeout", vec![]),
         HsmError::Unreachable => ("error-hsm-unreachable", vec![]),

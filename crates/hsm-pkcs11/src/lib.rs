@@ -1,0 +1,25 @@
+//! The HSM port over PKCS #11: [`Pkcs11Hsm`], for any module whose token can do what [`Capabilities`] asks for.
+//!
+//! * **Modules** are loaded and initialised once for the whole process, however many tokens of them are in use.
+//! * **Sessions**: one logged-in anchor for a token, and a bounded pool of sessions, one for each call under way. A call runs on
+//!   a thread of the token's own, so that a module that never answers can be given up at the deadline.
+//! * **Keys** are found anew at every call, by label and identifier, to exactly one hit. The identifier tells the kind of the key
+//!   (module [`objects`]): another key of the same label is not taken for ours.
+//! * **Capabilities** are tried out, never guessed from a name.
+//! * **Recovery**: when token, module or line to it is lost, calls under way are drained, the module is finalised and initialised,
+//!   and the token logged in to; nobody restarts the program. Only calls that may be repeated are.
+
+mod capabilities;
+mod error;
+mod module;
+pub mod objects;
+mod operations;
+mod provisioning;
+mod token;
+mod workers;
+
+pub use capabilities::Capabilities;
+pub use error::TokenError;
+pub use operations::Pkcs11Hsm;
+pub use provisioning::Refusal;
+pub use token::{Pin, TokenSelector};

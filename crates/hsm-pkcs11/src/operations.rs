@@ -1,0 +1,309 @@
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use cryptoki::mechanism::kbkdf::{Endianness, KbkdfCounterFormat, KbkdfParams, PrfDataParam, PrfDataParamType};
+use cryptoki::mechanism::{Mechanism, MechanismType};
+use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
+use cryptoki::session::Session;
+use hsm::{
+    Hsm, HsmError, HsmIdentity, KeyKind, KeyName, SessionDerivation, SessionKeys, SignatureAlgorithm, record_key,
+};
+use madoguchi_time::{Deadline, SharedClock};
+use secure_channel::kdf::{self, KdfError, constant};
+use sha2::{Digest, Sha256, Sha384};
+use zeroize::Zeroizing;
+
+use crate::capabilities::Capabilities;
+use crate::error::{Fault, TokenError};
+use crate::objects::{self, Found, find};
+use crate::provisioning::Refusal;
+use crate::token::{Pin, Token, TokenSelector};
+use crate::workers::Workers;
+
+/// The counter of SP 800-108 in SCP03 is one byte (Amendment D §4.1.5).
+const COUNTER_BITS: NonZeroUsize = NonZeroUsize::new(8).unwrap();
+/// Calls that may be under way in a token at one time.
+const WORKERS: usize = 4;
+
+/// A token of a PKCS #11 module as the HSM of a terminal or an authority.
+pub struct Pkcs11Hsm {
+    token: Arc<Token>,
+    workers: Workers,
+    identity: HsmIdentity,
+    capabilities: Capabilities,
+}
+
+impl Pkcs11Hsm {
+    /// Opens a token: loads its module, logs in, tries out what it can do.
+    ///
+    /// # Errors
+    /// See [`TokenError`].
+    pub fn open(selector: TokenSelector, pin: Pin, clock: SharedClock) -> Result<Self, TokenError> {
+        let (token, info) = Token::open(selector, pin)?;
+        let identity = HsmIdentity {
+            manufacturer: info.manufacturer_id().to_owned(),
+            model: info.model().to_owned(),
+            serial: info.serial_number().to_owned(),
+        };
+        let capabilities = Capabilities::probe(&token)?;
+        if !capabilities.sp800_108 {
+            tracing::warn!(
+                serial = identity.serial,
+                "this HSM has no SP 800-108 derivation: cards' static keys are computed by AES-CMAC and are on the host while a channel is opened"
+            );
+        }
+        let workers = Workers::start(WORKERS, clock)
+            .map_err(|source| HsmError::Failed { function: "thread", source: Box::new(source) })?;
+        Ok(Self { token: Arc::new(token), workers, identity, capabilities })
+    }
+
+    /// What the token was found to do.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    /// Makes a key that is not there yet.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the token did not make the key as it was told to; [`HsmError::SeveralKeys`] if the name is taken.
+    pub fn generate(&self, name: &KeyName, kind: KeyKind, deadline: Deadline) -> Result<Result<(), Refusal>, HsmError> {
+        let (name, capabilities) = (name.clone(), self.capabilities);
+        self.once(deadline, move |session| match find(session, &name) {
+            Ok(_) => Err(HsmError::SeveralKeys(name.clone()).into()),
+            Err(Fault::Answer(HsmError::NoSuchKey(_))) => objects::generate(session, &name, kind, &capabilities),
+            Err(fault) => Err(fault),
+        })
+    }
+
+    /// Destroys a key.
+    ///
+    /// # Errors
+    /// [`HsmError::NoSuchKey`].
+    pub fn destroy(&self, name: &KeyName, deadline: Deadline) -> Result<(), HsmError> {
+        let name = name.clone();
+        self.once(deadline, move |session| objects::destroy(session, &find(session, &name)?))
+    }
+
+    /// Something that may be repeated when it was lost on the way.
+    fn ask<T: Send + 'static>(
+        &self,
+        deadline: Deadline,
+        job: impl Fn(&Session) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, HsmError> {
+        let token = Arc::clone(&self.token);
+        self.workers.run(deadline, move || token.work(true, job))
+    }
+
+    /// Something that must not be done twice.
+    fn once<T: Send + 'static>(
+        &self,
+        deadline: Deadline,
+        job: impl Fn(&Session) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, HsmError> {
+        let token = Arc::clone(&self.token);
+        self.workers.run(deadline, move || token.work(false, job))
+    }
+}
+
+impl Hsm for Pkcs11Hsm {
+    fn identity(&self) -> HsmIdentity {
+        self.identity.clone()
+    }
+
+    fn keys(&self, deadline: Deadline) -> Result<Vec<KeyName>, HsmError> {
+        self.ask(deadline, |session| {
+            let mut names: Vec<KeyName> = objects::all(session)?.into_iter().map(|key| key.name).collect();
+            names.sort();
+            names.dedup();
+            Ok(names)
+        })
+    }
+
+    fn public_key(&self, key: &KeyName, deadline: Deadline) -> Result<Vec<u8>, HsmError> {
+        let key = key.clone();
+        self.ask(deadline, move |session| objects::public_key(session, &find(session, &key)?))
+    }
+
+    fn sign(
+        &self,
+        key: &KeyName,
+        algorithm: SignatureAlgorithm,
+        message: &[u8],
+        deadline: Deadline,
+    ) -> Result<Vec<u8>, HsmError> {
+        let (key, message) = (key.clone(), Zeroizing::new(message.to_vec()));
+        let capabilities = self.capabilities;
+        self.ask(deadline, move |session| {
+            let key = find(session, &key)?;
+            let wanted = match algorithm {
+                SignatureAlgorithm::EcdsaP256Sha256 => KeyKind::EcP256,
+                SignatureAlgorithm::EcdsaP384Sha384 => KeyKind::EcP384,
+                SignatureAlgorithm::RsaPkcs1Sha256 => KeyKind::Rsa2048,
+                _ => return Err(HsmError::WrongKind(key.name).into()),
+            };
+            is_of(&key, wanted)?;
+            signature(session, &key, &message, &capabilities)
+        })
+    }
+
+    fn derive_session(&self, derivation: &SessionDerivation, deadline: Deadline) -> Result<SessionKeys, HsmError> {
+        let derivation = derivation.clone();
+        self.ask(deadline, move |session| {
+            let master = find(session, &KeyName::card_master(derivation.key_version))?;
+            let bits = match master.kind {
+                KeyKind::CardMaster(length) if derivation.key_length <= length.bytes() => {
+                    kdf::key_bits(derivation.key_length).map_err(|_| HsmError::WrongKind(master.name.clone()))?
+                }
+                _ => return Err(HsmError::WrongKind(master.name).into()),
+            };
+            let context = kdf::card_context(derivation.key_version, &derivation.diversification);
+            let derives = session.get_attributes(master.handle, &[cryptoki::object::AttributeType::Derive])?;
+            if derives == [Attribute::Derive(true)] {
+                let enc = Inside::derive(session, master.handle, constant::K_ENC, bits, &context)?;
+                let mac = Inside::derive(session, master.handle, constant::K_MAC, bits, &context)?;
+                session_keys(&derivation, bits, |input| enc.cmac(input), |input| mac.cmac(input))
+            } else {
+                let derive = |constant| {
+                    kdf::derive_with::<Fault>(|input| cmac(session, master.handle, input), constant, bits, &context)
+                };
+                let (enc, mac) = (derive(constant::K_ENC)?, derive(constant::K_MAC)?);
+                let under = |key: &[u8], input: &[u8]| {
+                    secure_channel::primitives::cmac(key, &[input]).map_err(|error| Fault::from(KdfError::from(error)))
+                };
+                session_keys(&derivation, bits, |input| under(&enc, input), |input| under(&mac, input))
+            }
+        })
+    }
+
+    fn derive_record_key(
+        &self,
+        key: &KeyName,
+        context: &[u8],
+        deadline: Deadline,
+    ) -> Result<Zeroizing<[u8; 32]>, HsmError> {
+        let (key, context) = (key.clone(), context.to_vec());
+        self.ask(deadline, move |session| {
+            let key = find(session, &key)?;
+            is_of(&key, KeyKind::RecordKey)?;
+            let mut derived = Zeroizing::new([0; 32]);
+            for (half, counter) in derived.chunks_mut(16).zip(1..) {
+                half.copy_from_slice(&cmac(session, key.handle, &record_key::prf_input(counter, &context))?);
+            }
+            Ok(derived)
+        })
+    }
+
+    fn mac(&self, key: &KeyName, message: &[u8], deadline: Deadline) -> Result<[u8; 32], HsmError> {
+        let (key, message) = (key.clone(), Zeroizing::new(message.to_vec()));
+        self.ask(deadline, move |session| {
+            let key = find(session, &key)?;
+            is_of(&key, KeyKind::Hmac)?;
+            let code = session.sign(&Mechanism::Sha256Hmac, key.handle, &message)?;
+            code.try_into().map_err(|_| odd("C_Sign"))
+        })
+    }
+}
+
+fn is_of(key: &Found, kind: KeyKind) -> Result<(), HsmError> {
+    if key.kind == kind { Ok(()) } else { Err(HsmError::WrongKind(key.name.clone())) }
+}
+
+fn odd(function: &'static str) -> Fault {
+    HsmError::Failed { function, source: "an answer of an odd length".into() }.into()
+}
+
+fn signature(session: &Session, key: &Found, message: &[u8], capabilities: &Capabilities) -> Result<Vec<u8>, Fault> {
+    let mechanism = objects::mechanism_of(key.kind, capabilities);
+    if mechanism == MechanismType::SHA256_RSA_PKCS {
+        return Ok(session.sign(&Mechanism::Sha256RsaPkcs, key.handle, message)?);
+    }
+    let plain = match (key.kind, mechanism) {
+        (_, MechanismType::ECDSA_SHA256) => session.sign(&Mechanism::EcdsaSha256, key.handle, message)?,
+        (_, MechanismType::ECDSA_SHA384) => session.sign(&Mechanism::EcdsaSha384, key.handle, message)?,
+        (KeyKind::EcP384, _) => session.sign(&Mechanism::Ecdsa, key.handle, &Sha384::digest(message))?,
+        _ => session.sign(&Mechanism::Ecdsa, key.handle, &Sha256::digest(message))?,
+    };
+    // PKCS #11 gives r and s one after the other; everybody else wants DER.
+    let der = match key.kind {
+        KeyKind::EcP384 => {
+            p384::ecdsa::Signature::from_slice(&plain).map(|signature| signature.to_der().as_bytes().to_vec())
+        }
+        _ => p256::ecdsa::Signature::from_slice(&plain).map(|signature| signature.to_der().as_bytes().to_vec()),
+    };
+    der.map_err(|_| odd("C_Sign"))
+}
+
+fn cmac(session: &Session, key: ObjectHandle, input: &[u8]) -> Result<[u8; 16], Fault> {
+    let code = Zeroizing::new(session.sign(&Mechanism::AesCMac, key, input)?);
+    code.as_slice().try_into().map_err(|_| odd("C_Sign"))
+}
+
+/// A channel's session keys, by the CMAC under K-ENC and under K-MAC, wherever those are.
+fn session_keys(
+    derivation: &SessionDerivation,
+    bits: u16,
+    mut under_enc: impl FnMut(&[u8]) -> Result<[u8; 16], Fault>,
+    mut under_mac: impl FnMut(&[u8]) -> Result<[u8; 16], Fault>,
+) -> Result<SessionKeys, Fault> {
+    let context = kdf::session_context(&derivation.host_challenge, &derivation.card_challenge);
+    let taken = |mut key: Zeroizing<Vec<u8>>| std::mem::take(&mut *key);
+    Ok(SessionKeys {
+        enc: taken(kdf::derive_with(&mut under_enc, constant::S_ENC, bits, &context)?),
+        mac: taken(kdf::derive_with(&mut under_mac, constant::S_MAC, bits, &context)?),
+        rmac: taken(kdf::derive_with(&mut under_mac, constant::S_RMAC, bits, &context)?),
+    })
+}
+
+/// A card's static key inside the token, for as long as a channel is being opened.
+struct Inside<'a> {
+    session: &'a Session,
+    key: ObjectHandle,
+}
+
+impl<'a> Inside<'a> {
+    fn derive(
+        session: &'a Session,
+        master: ObjectHandle,
+        constant: u8,
+        bits: u16,
+        context: &[u8],
+    ) -> Result<Self, Fault> {
+        let before = kdf::before_counter(constant, bits);
+        let counter = KbkdfCounterFormat::new(Endianness::Big, COUNTER_BITS);
+        let input = [
+            PrfDataParam::new(PrfDataParamType::ByteArray(&before)),
+            PrfDataParam::new(PrfDataParamType::IterationVariable(Some(&counter))),
+            PrfDataParam::new(PrfDataParamType::ByteArray(context)),
+        ];
+        let mechanism = Mechanism::KbkdfCounter(KbkdfParams::new(MechanismType::AES_CMAC, &input, None));
+        let template = [
+            Attribute::Class(ObjectClass::SECRET_KEY),
+            Attribute::KeyType(KeyType::AES),
+            Attribute::ValueLen(u64::from(bits / 8).into()),
+            Attribute::Token(false),
+            Attribute::Sensitive(true),
+            Attribute::Extractable(false),
+            Attribute::Sign(true),
+        ];
+        Ok(Self { session, key: session.derive_key(&mechanism, master, &template)? })
+    }
+
+    fn cmac(&self, input: &[u8]) -> Result<[u8; 16], Fault> {
+        cmac(self.session, self.key, input)
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        // What can't be destroyed goes with the session.
+        let _ = self.session.destroy_object(self.key);
+    }
+}
+
+impl fmt::Debug for Pkcs11Hsm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pkcs11Hsm").field("token", &self.token).finish_non_exhaustive()
+    }
+}
