@@ -275,7 +275,7 @@ fn execute(command: Command, keys: &dyn KeyStore, out: &mut dyn Write) -> Result
         }
         Command::Terminal(TerminalCommand::List(folder)) => print(out, &folder, &terminals(&open(&folder.state)?)?),
         Command::Unsettled(folder) => print(out, &folder, &unsettled(&open(&folder.state)?, &*clock)?),
-        Command::Status(folder) => print(out, &folder, &status(&open(&folder.state)?)?),
+        Command::Status(folder) => print(out, &folder, &status(&open(&folder.state)?, folder.json)?),
     }
 }
 
@@ -396,7 +396,8 @@ fn unsettled(authority: &Authority, clock: &dyn Clock) -> Result<Value, CommandE
     Ok(json!({ "unsettled": cases.collect::<Vec<_>>() }))
 }
 
-fn status(authority: &Authority) -> Result<Value, CommandError> {
+/// `with_evidence` adds what takes many lines: the checkpoints of the alarms.
+fn status(authority: &Authority, with_evidence: bool) -> Result<Value, CommandError> {
     let counts = authority.store().counts()?.into_iter().map(|(kind, state, count)| {
         let state = match state {
             State::Issued => "issued",
@@ -407,7 +408,7 @@ fn status(authority: &Authority) -> Result<Value, CommandError> {
         json!({ "kind": kind, "state": state, "count": count })
     });
     let alarms = authority.store().alarms()?.into_iter().map(|alarm| {
-        json!({
+        let mut told = json!({
             "terminal": alarm.terminal.as_str(),
             "kind": format!("{:?}", alarm.kind),
             "witnessed_size": alarm.witnessed_size,
@@ -415,9 +416,12 @@ fn status(authority: &Authority) -> Result<Value, CommandError> {
             "at": alarm.at.to_string(),
             "acknowledged_by": alarm.acknowledged.as_ref().map(|acknowledged| acknowledged.by.as_str()),
             "acknowledged_at": alarm.acknowledged.as_ref().map(|acknowledged| acknowledged.at.to_string()),
-            "witnessed": alarm.witnessed,
-            "offered": alarm.offered,
-        })
+        });
+        if with_evidence {
+            told["witnessed"] = json!(alarm.witnessed);
+            told["offered"] = json!(alarm.offered);
+        }
+        told
     });
     Ok(json!({
         "generation": authority.config().issuing.name,

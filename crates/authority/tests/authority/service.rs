@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use authority::store::TerminalKey;
+use authority::store::{Alarm, AlarmKind, Change, SqliteStore, Store, TerminalId, TerminalKey};
 use authority_link::{Answer, Sent};
 use authority_link::{
     AuthorityLine, Confirmation, IssueState, LineError, MEDIA_TYPE, PATH, Request, TlsLine, TlsLineConfig,
@@ -15,7 +15,7 @@ use hsm::{Hsm, KeyName};
 use jpki::CertificateKind::Authentication;
 use madoguchi_time::{Clock, Deadline};
 
-use crate::fixtures::{Counter, Issued, World, next_generation, soon};
+use crate::fixtures::{Counter, Issued, World, next_generation, soon, written};
 use crate::served::{ANY, Served, http};
 
 fn line(world: &World, counter: &Counter, certificates: &Counter, at: SocketAddr) -> TlsLine {
@@ -166,6 +166,40 @@ fn the_program_makes_serves_and_tells() {
     let listed = program(&["terminal", "list"], &state).output().unwrap();
     assert!(String::from_utf8(listed.stdout).unwrap().contains("window 13221003A"));
     assert!(program(&["unsettled"], &state).status().unwrap().success());
+
+    // Somebody has to answer for an alarm, by an ID, and there must be one.
+    let look = |command: &str, by: &str| {
+        let looked = program(&["terminal", command, "counter-1", "--by", by], &state).output().unwrap();
+        looked.status.success()
+    };
+    assert!(!look("acknowledge-alarms", "auditor-1") && !look("accept-log", "auditor-1"), "there is none");
+    let (counter, alarmed) = (&world.counters[0], TerminalId::new("counter-1").unwrap());
+    let alarm = Alarm {
+        terminal: alarmed.clone(),
+        kind: AlarmKind::RolledBack,
+        witnessed_size: 9,
+        offered_size: 3,
+        witnessed: None,
+        offered: counter.shown(9, &written(3)),
+        at: world.now(),
+        acknowledged: None,
+    };
+    let raise = || {
+        let store = SqliteStore::open(&state.join("store.sqlite"), [1, 1]).unwrap();
+        store.apply(&Change { alarm: Some(alarm.clone()), ..Change::default() }).unwrap();
+        store
+    };
+    raise();
+    assert!(!look("acknowledge-alarms", "two words"));
+    assert!(look("acknowledge-alarms", "auditor-1") && !look("acknowledge-alarms", "auditor-1"));
+    let store = raise();
+    assert!(look("accept-log", "0001"));
+    assert_eq!(store.witness(&alarmed).unwrap().map(|witness| witness.size), Some(3));
+    let status = program(&["status", "--json"], &state).output().unwrap();
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    let by = [0, 1].map(|number| status["alarms"][number]["acknowledged_by"].clone());
+    assert_eq!((by, &status["alarms"][1]["offered"]), (["auditor-1".into(), "0001".into()], &alarm.offered.into()));
+
     assert!(program(&["terminal", "withdraw", "counter-1"], &state).status().unwrap().success());
     assert!(!program(&["terminal", "withdraw", "counter-2"], &state).output().unwrap().status.success());
 
