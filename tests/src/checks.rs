@@ -125,6 +125,17 @@ impl Stage {
         }
     }
 
+    /// The witness of the logs has never doubted one: for plays in which nobody tampers.
+    ///
+    /// # Errors
+    /// The first alarm.
+    pub fn check_undoubted(&self) -> Result<(), Broken> {
+        match self.authority.store().alarms().map_err(|e| e.to_string())?.first() {
+            None => Ok(()),
+            Some(alarm) => Err(format!("I6 accounted: the witness has an alarm: {alarm:?}")),
+        }
+    }
+
     /// I4 and I8: nothing personal and nothing secret on the disk of any terminal, and no PIN in any message.
     ///
     /// # Errors

@@ -204,6 +204,7 @@ fn settle_after(
     for place in 0..stage.places() {
         findings.note(case, stage.check_accounted(place));
     }
+    findings.note(case, stage.check_undoubted());
     findings.note(case, stage.check_nothing_left());
     findings.cases += 1;
 }
