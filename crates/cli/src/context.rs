@@ -17,6 +17,7 @@ use crate::arguments::Global;
 use crate::failure::Failure;
 use crate::language::Language;
 use crate::messages::Messages;
+use crate::reached::Reached;
 use crate::report::{Document, FailureDocument, Report};
 use crate::screen::{INDENT, Screen};
 use crate::summary::Timings;
@@ -44,6 +45,7 @@ pub struct Context {
 struct Observed {
     view: Option<HumanView>,
     timings: Timings,
+    reached: Reached,
 }
 
 impl Context {
@@ -54,7 +56,8 @@ impl Context {
         let messages = Arc::new(Messages::new(language));
         let is_live = screen.is_live();
         let view = (!global.json).then(|| HumanView::new(screen, Arc::clone(&messages), global.verbose));
-        let observed = Arc::new(Mutex::new(Observed { view, timings: Timings::default() }));
+        let observed =
+            Arc::new(Mutex::new(Observed { view, timings: Timings::default(), reached: Reached::default() }));
         Self {
             folder: global.state.clone().unwrap_or(default_folder),
             folder_was_named: global.state.is_some(),
@@ -131,6 +134,7 @@ impl Context {
         Box::new(move |progress: &Progress| {
             let mut observed = observed.lock().unwrap_or_else(PoisonError::into_inner);
             observed.timings.observe(progress);
+            observed.reached.observe(progress);
             if let Some(view) = &mut observed.view {
                 view.show(progress);
             }
@@ -171,6 +175,7 @@ impl Context {
                 None => tracing::warn!("{remark}"),
             }
         }
+        let reached = std::mem::take(&mut observed.reached);
         match (&mut observed.view, outcome) {
             (Some(view), Ok(report)) => {
                 report.show(view.screen(), &self.messages)?;
@@ -178,10 +183,10 @@ impl Context {
             }
             (Some(view), Err(failure)) => {
                 view.failed(&failure.explain(&self.messages), failure);
-                Ok(())
+                Ok(reached.show(view.screen(), &self.messages)?)
             }
             (None, Ok(report)) => print(&**report),
-            (None, Err(failure)) => print(&FailureDocument::new(&failure.explain(&self.messages))),
+            (None, Err(failure)) => print(&FailureDocument::new(&failure.explain(&self.messages), &reached)),
         }
     }
 

@@ -17,6 +17,7 @@ mod language;
 mod messages;
 mod people;
 mod program;
+mod reached;
 mod report;
 mod screen;
 mod summary;
@@ -36,6 +37,7 @@ pub use language::Language;
 pub use messages::{Messages, Value};
 pub use people::TerminalPeople;
 pub use program::{forbid_core_files, run};
+pub use reached::Reached;
 pub use report::{Document, Report};
 pub use screen::{Entry, Mark, Screen, seconds};
 pub use summary::{

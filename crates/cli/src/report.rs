@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::explanation::Explanation;
 use crate::messages::Messages;
+use crate::reached::Reached;
 use crate::screen::Screen;
 
 /// The result of a command.
@@ -44,10 +45,13 @@ impl<T: Serialize> Document for T {
 pub(crate) struct FailureDocument<'a> {
     ok: bool,
     error: &'a Explanation,
+    /// How far a procedure came.
+    #[serde(skip_serializing_if = "Reached::is_empty")]
+    reached: &'a Reached,
 }
 
 impl<'a> FailureDocument<'a> {
-    pub(crate) fn new(error: &'a Explanation) -> Self {
-        Self { ok: false, error }
+    pub(crate) fn new(error: &'a Explanation, reached: &'a Reached) -> Self {
+        Self { ok: false, error, reached }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use card_reader::trace::Trace;
 use cli::{
     CardTraffic, CertificateFace, CertificateSummary, Explanation, HumanView, Language, LogSummary, Messages, Proof,
-    Proved, Report, Residue, Screen, Summary, Timings, TraceView,
+    Proved, Reached, Report, Residue, Screen, Summary, Timings, TraceView,
 };
 use jpki::CertificateKind::{self, Authentication, Signature};
 use orchestrator::{ProcedureError, ProcedureReport, Progress, Settlement, SlotFound, Step};
@@ -133,6 +133,32 @@ fn a_procedure_as_people_see_it() {
         assert!(view.take_fault().is_none());
         compare(&format!("procedure.{}.txt", language.tag()), &paper.text());
     }
+}
+
+/// One certificate is done when the other fails: both are told of, to people and to machines.
+#[test]
+fn how_far_a_procedure_came_that_ended_early() {
+    let mut reached = Reached::default();
+    assert!(reached.is_empty());
+    steps(Signature, &[(Step::Pin, 1)]).iter().for_each(|progress| reached.observe(progress));
+    assert!(reached.is_empty(), "a PIN is no result");
+    everything().iter().for_each(|progress| reached.observe(progress));
+    let document = serde_json::to_value(&reached).unwrap();
+    let expected = serde_json::json!([
+        { "kind": "authentication", "step": "supersede", "issued": true },
+        { "kind": "signature", "step": "generate-key", "issued": false },
+    ]);
+    assert_eq!(document, expected);
+    for language in Language::ALL {
+        let (paper, mut view) = view(language, false);
+        reached.show(view.screen(), &Messages::new(language)).unwrap();
+        compare(&format!("reached.{}.txt", language.tag()), &paper.text());
+    }
+    let lost = Progress::Settled { kind: Signature, how: Settlement::ConfirmedAndCommitted };
+    reached.observe(&lost);
+    assert_eq!(serde_json::to_value(&reached).unwrap()[1]["issued"], true);
+    reached.observe(&Progress::Settled { kind: Signature, how: Settlement::Discarded });
+    assert_eq!(serde_json::to_value(&reached).unwrap().as_array().unwrap().len(), 1);
 }
 
 fn trace() -> TraceView {

@@ -37,6 +37,8 @@ progress-settled-committed = { $kind }: the valid certificate was made final on 
 progress-settled-confirmed-and-committed = { $kind }: receipt was confirmed and the certificate made final on the card
 progress-settled-discarded = { $kind }: what was half written was discarded
 progress-settled-superseded = { $kind }: the previous certificate was revoked
+progress-reached-issued = on the card, and valid
+progress-reached-step = came as far as “{ $step }”; settled when the card is next read
 progress-apdu = card  { $header }  sent { $sent }  received { $received }  { $status }
 progress-message = authority  { $kind }  sent { $sent }  received { $received }
 

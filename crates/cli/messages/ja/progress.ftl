@@ -31,6 +31,8 @@ progress-settled-committed = { $kind }: 有効な電子証明書をカードに�
 progress-settled-confirmed-and-committed = { $kind }: 認証局に受領を伝え、カードに確定しました
 progress-settled-discarded = { $kind }: 書込み途中のものを破棄しました
 progress-settled-superseded = { $kind }: 前の電子証明書を失効しました
+progress-reached-issued = カードに入り、有効です
+progress-reached-step = 「{ $step }」まで進みました。次の読取りで整合を取ります
 progress-apdu = カード  { $header }  送信 { $sent }  受信 { $received }  { $status }
 progress-message = 認証局  { $kind }  送信 { $sent }  受信 { $received }
 
