@@ -96,6 +96,7 @@ fn procedure(messages: &Messages, error: &ProcedureError) -> (&'static str, Args
         ProcedureError::WrongFaceCode { tries_left } => {
             ("error-wrong-face-code", vec![("tries", (*tries_left).into())])
         }
+        ProcedureError::CardExpired => ("error-card-expired", vec![]),
         ProcedureError::CardOfAnotherPerson { item } => {
             ("error-card-of-another-person", vec![("item", messages.get(domain::item_name(item)).into())])
         }

@@ -27,6 +27,9 @@ pub struct Summary {
     pub seed: Option<u64>,
     /// The certificates that are now on the card.
     pub certificates: Vec<CertificateSummary>,
+    /// Kinds whose previous certificate could not be revoked yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unsettled: Vec<CertificateKind>,
     /// What was exchanged with the card.
     pub card: CardTraffic,
     /// What was exchanged with the authority.
@@ -222,6 +225,7 @@ impl Summary {
         Self {
             ok: true,
             certificates: report.certificates.into_iter().map(Into::into).collect(),
+            unsettled: report.unsettled,
             card: CardTraffic { apdus: report.apdus, bytes_out: report.bytes_out, bytes_in: report.bytes_in },
             authority: AuthorityTraffic { messages: report.messages },
             timings_ms,
@@ -351,6 +355,13 @@ impl Report for Summary {
     fn show(&self, screen: &mut Screen, messages: &Messages) -> io::Result<()> {
         for certificate in &self.certificates {
             self.show_certificate(certificate, screen, messages)?;
+        }
+        if !self.unsettled.is_empty() {
+            let args = [("kinds", messages.kinds(&self.unsettled).into())];
+            screen.gap()?;
+            let unsettled =
+                Entry::new(messages.get("summary-unsettled"), [messages.text("summary-unsettled-until", &args)]);
+            screen.entry(Mark::Failed, &unsettled)?;
         }
         self.show_exchanged(screen, messages)?;
         self.show_times(screen, messages)?;

@@ -252,6 +252,7 @@ fn a_summary_as_people_see_it() {
         let bad = Summary {
             ok: false,
             certificates: Vec::new(),
+            unsettled: vec![Signature],
             proofs: vec![Proof { what: Proved::Erasure, ok: false }],
             log: Some(LogSummary { entries: 41, verified: false }),
             residue: Some(vec![Residue {
@@ -304,6 +305,7 @@ fn every_failure_of_a_procedure_is_explained() {
             ProcedureError::NoCard,
             ProcedureError::WrongCard,
             ProcedureError::WrongFaceCode { tries_left: 1 },
+            ProcedureError::CardExpired,
             ProcedureError::CardOfAnotherPerson { item: "birth" },
             ProcedureError::AlreadyIssued(Authentication),
             ProcedureError::CardMakesNoKeys,

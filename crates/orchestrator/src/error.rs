@@ -58,6 +58,9 @@ pub enum ProcedureError {
         /// Tries left.
         tries_left: u8,
     },
+    /// The card is past its own date of expiry (有効期限), and no certificate may outlive it.
+    #[error("the card has expired")]
+    CardExpired,
     /// The card belongs to another person, or its data are older than the register's.
     #[error("the card's holder is not the applicant: {item} differs")]
     CardOfAnotherPerson {
@@ -158,6 +161,7 @@ impl ProcedureError {
             Self::NoCard => "no-card",
             Self::WrongCard => "wrong-card",
             Self::WrongFaceCode { .. } => "wrong-face-code",
+            Self::CardExpired => "card-expired",
             Self::CardOfAnotherPerson { .. } => "card-of-another-person",
             Self::AlreadyIssued(_) => "already-issued",
             Self::CardMakesNoKeys => "card-makes-no-keys",

@@ -36,6 +36,7 @@ struct World {
     certificate: Vec<u8>,
     pending_slot: bool,
     overwritten: Option<Name>,
+    last_day: jiff::civil::Date,
 }
 
 impl World {
@@ -48,6 +49,7 @@ impl World {
             certificate: b"a certificate".to_vec(),
             pending_slot: true,
             overwritten: None,
+            last_day: date(1970, 1, 1),
         }
     }
 
@@ -99,7 +101,10 @@ impl World {
     fn command(&mut self, command: &CardCommand) -> CardReply {
         let bytes = |bytes: Vec<u8>| CardReply::Done(CardData::Bytes(Zeroizing::new(bytes)));
         match command {
-            CardCommand::ReadSerial => bytes(b"SIM000000000001".to_vec()),
+            CardCommand::ReadSerial => {
+                let serial = Zeroizing::new(b"SIM000000000001".to_vec());
+                CardReply::Done(CardData::Record(serial, self.last_day))
+            }
             CardCommand::ReadHolder(_) => CardReply::Done(CardData::Holder(holder())),
             CardCommand::Status(_) => CardReply::Done(CardData::Status(SlotStatus {
                 active: self.active,
@@ -411,6 +416,16 @@ fn a_certificate_that_differs_is_rejected_and_the_slot_is_emptied() {
     assert!(matches!(outcome.failure, Some(ProcedureError::CertificateDiffers { .. })), "{:?}", outcome.failure);
     assert_eq!(world.active, None);
     assert_eq!(world.pending, Pending::Empty);
+}
+
+/// Until the end of the day, in Japan.
+#[test]
+fn an_expired_card_is_refused_before_anything_is_asked() {
+    let mut world = World { last_day: date(1969, 12, 31), ..World::new() };
+    let (procedure, action) = Procedure::begin(input(plan(false, false)));
+    let outcome = finish(&mut world, procedure, action);
+    assert!(matches!(outcome.failure, Some(ProcedureError::CardExpired)), "{:?}", outcome.failure);
+    assert_eq!((world.active, world.pending), (None, Pending::Empty));
 }
 
 #[test]

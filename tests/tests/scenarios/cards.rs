@@ -199,13 +199,14 @@ fn cards_of_other_systems_are_refused() {
 #[test]
 fn cards_under_other_keys_and_empty_readers_are_refused() {
     type Case = (&'static str, fn(&mut Personalisation));
-    let cases: [Case; 3] = [
+    let cases: [Case; 4] = [
         ("other keys", |p| {
             for key in [&mut p.keys.enc, &mut p.keys.mac, &mut p.keys.dek] {
                 key[0] ^= 1;
             }
         }),
         ("another MAC key", |p| p.keys.mac[15] ^= 0x80),
+        ("another ENC key", |p| p.keys.enc[15] ^= 0x80),
         ("another key version", |p| p.key_version = 0x02),
     ];
     let mut stage = stage(Start::Fresh);
@@ -223,6 +224,26 @@ fn cards_under_other_keys_and_empty_readers_are_refused() {
     stage.control(0).insert(own);
     stage.run(0, Plan::issue(&BOTH)).unwrap();
     stage.check_settled().unwrap();
+}
+
+#[test]
+fn an_expired_card_is_refused() {
+    let mut stage = stage(Start::Fresh);
+    // The stage opens on 20 November.
+    for (expiry, expired) in [(date(2026, 11, 19), true), (date(2026, 11, 20), false)] {
+        let card = stage.make_card(0, |p| p.expiry = expiry);
+        drop(stage.control(0).remove());
+        stage.control(0).insert(card);
+        if expired {
+            stage.conversation.take();
+            let error = properly(stage.refused(Plan::issue(&BOTH)), "expired");
+            assert!(matches!(error, ProcedureError::CardExpired), "{error:?}");
+            assert!(!stage.conversation.take().iter().any(|said| matches!(said, Said::ChoosePin(_))));
+            assert_heard_of_nobody(&stage);
+        } else {
+            stage.run(0, Plan::issue(&BOTH)).unwrap();
+        }
+    }
 }
 
 /// The card is taken away at the n-th APDU, and the card of somebody else laid in its place.

@@ -129,7 +129,7 @@ fn step_key(step: &str) -> Option<&'static str> {
         "reject" => "history-reject",
         "commit" => "step-commit",
         "discard" => "history-discard",
-        "supersede" => "step-supersede",
+        "supersede" | "retire" => "step-supersede",
         "enrol-operator" => "history-enrol",
         "retire-operator" => "history-retire",
         _ => return None,

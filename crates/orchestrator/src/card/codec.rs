@@ -125,10 +125,10 @@ pub(super) fn holder(data: &[u8]) -> Option<Holder> {
     })
 }
 
-/// The serial number in record 1 of 共通カードAP: `01 1C`, serial (15), municipality (5), expiry (8).
-pub(super) fn card_serial(record: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    match record {
-        [0x01, 0x1C, rest @ ..] if rest.len() >= 15 => Some(Zeroizing::new(rest[..15].to_vec())),
-        _ => None,
-    }
+/// The serial number and the date of expiry in record 1 of 共通カードAP: `01 1C`, serial (15), municipality (5), expiry (8).
+pub(super) fn card_record(record: &[u8]) -> Option<CardData> {
+    let (serial, rest) = record.strip_prefix(&[0x01, 0x1C])?.split_at_checked(15)?;
+    let expiry = std::str::from_utf8(rest.get(5..13)?).ok()?;
+    let expiry = jiff::civil::Date::strptime("%Y%m%d", expiry).ok()?;
+    Some(CardData::Record(Zeroizing::new(serial.to_vec()), expiry))
 }

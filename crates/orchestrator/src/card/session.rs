@@ -184,8 +184,7 @@ impl<'t> CardSession<'t> {
         if !response.status.is_ok() {
             return Ok(CardReply::Refused(response.status));
         }
-        let serial = codec::card_serial(&response.data);
-        Ok(serial.map_or(CardReply::Nonsense, |serial| CardReply::Done(CardData::Bytes(serial))))
+        Ok(codec::card_record(&response.data).map_or(CardReply::Nonsense, CardReply::Done))
     }
 
     fn read_holder(&mut self, code: &Zeroizing<String>, deadline: Deadline) -> Result<CardReply, SessionError> {

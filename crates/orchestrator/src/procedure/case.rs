@@ -121,6 +121,8 @@ pub(super) struct Case {
     pub(super) overwriting_agreed: bool,
     /// Times that the card was lost.
     pub(super) losses: u8,
+    /// How many of them were at the first command in the channel: the card opens it, and understands nothing that is enciphered.
+    pub(super) deaf: u8,
     pub(super) report: ProcedureReport,
     pub(super) told: Told,
     /// What the last look found, as it was told: a look that finds the same is not told again.
@@ -141,6 +143,7 @@ impl Case {
             holder_checked: input.applicant.is_none(),
             overwriting_agreed: false,
             losses: 0,
+            deaf: 0,
             report: ProcedureReport::default(),
             told: Told::default(),
             slots_told: None,

@@ -177,13 +177,17 @@ fn transition(case: &mut Case, state: State, event: Event) -> Next {
 // ---------------------------------------------------------------- the card comes, and goes
 
 fn serial_read(case: &mut Case, face_code: Option<Zeroizing<String>>, reply: CardReply) -> Next {
-    let CardReply::Done(CardData::Bytes(serial)) = reply else {
+    let CardReply::Done(CardData::Record(serial, last_day)) = reply else {
         return end_card(Some(ProcedureError::WrongCard));
     };
     match &case.card_serial {
         Some(known) if **known != *serial => return end_card(Some(ProcedureError::WrongCard)),
         Some(_) => {}
         None => case.card_serial = Some(serial),
+    }
+    // What is open can be settled on an expired card, too.
+    if case.input.applicant.is_some() && last_day < jpki::validity::japanese_day(case.input.began) {
+        return end_card(Some(ProcedureError::CardExpired));
     }
     match face_code {
         Some(code) if !case.holder_checked => (State::ReadingHolder, Action::Card(CardCommand::ReadHolder(code))),
@@ -219,6 +223,8 @@ fn is_blocked(status: StatusWord) -> bool {
 fn card_lost(case: &mut Case, state: State) -> Next {
     case.losses += 1;
     case.told.0.push(Progress::CardLost);
+    let looks_first = |rest: &VecDeque<_>| rest.len() + 1 == case.kinds.len();
+    case.deaf += u8::from(matches!(&state, State::Looking { at: Look::Status, rest, .. } if looks_first(rest)));
     let (face_code, failure) = match state {
         // The number was not used yet; a number that was sent is never sent again.
         State::ReadingSerial { face_code } => (face_code, None),
@@ -227,7 +233,8 @@ fn card_lost(case: &mut Case, state: State) -> Next {
         state => (None, state.failure()),
     };
     if failure.is_some() || case.losses > Case::MAX_LOSSES {
-        return finish(case, Some(failure.unwrap_or(ProcedureError::CardGone)));
+        let gone = if case.deaf == case.losses { ProcedureError::WrongCard } else { ProcedureError::CardGone };
+        return finish(case, Some(failure.unwrap_or(gone)));
     }
     case.start_again();
     if !case.holder_checked && face_code.is_none() {

@@ -102,7 +102,7 @@ pub struct PinWanted {
 /// A command to the card. The driver encodes it and, from [`CardCommand::OpenChannel`] on, wraps it in the secure
 /// channel.
 pub enum CardCommand {
-    /// Reads the card's serial number (製造番号), which is free to read.
+    /// Reads the card's serial number (製造番号) and its date of expiry, which are free to read.
     ReadSerial,
     /// Reads the holder's four items, which 照合番号B opens.
     ReadHolder(Zeroizing<String>),
@@ -211,6 +211,8 @@ pub enum CardData {
     None,
     /// Bytes: a key, a signature, a certificate.
     Bytes(Zeroizing<Vec<u8>>),
+    /// The card's serial number, and the last day on which it is valid.
+    Record(Zeroizing<Vec<u8>>, jiff::civil::Date),
     /// The state of a kind's slots.
     Status(SlotStatus),
     /// The holder.
