@@ -29,19 +29,19 @@ const CASES: [Case; 9] = [
         name: "SET INITIAL PIN",
         prepare: |_| {},
         enter: Terminal::open,
-        give: |t| give(t, ins::SET_INITIAL_PIN, 1, 0, b"ABC123"),
+        give: |t| t.attempt(ins::SET_INITIAL_PIN, 1, 0, b"ABC123"),
     },
     Case {
         name: "GENERATE KEY PAIR",
         prepare: with_pins,
         enter: Terminal::open,
-        give: |t| give(t, ins::GENERATE_KEY_PAIR, 1, 1, &TRANSACTION),
+        give: |t| t.attempt(ins::GENERATE_KEY_PAIR, 1, 1, &TRANSACTION),
     },
     Case {
         name: "IMPORT KEY PAIR",
         prepare: with_pins,
         enter: Terminal::open,
-        give: |t| give(t, ins::IMPORT_KEY_PAIR, 1, 1, &rsa_template(&KEY, |_, _| {})),
+        give: |t| t.attempt(ins::IMPORT_KEY_PAIR, 1, 1, &rsa_template(&KEY, |_, _| {})),
     },
     Case {
         name: "WRITE PENDING CERTIFICATE",
@@ -49,7 +49,7 @@ const CASES: [Case; 9] = [
         enter: Terminal::open,
         give: |t| {
             let spki = KEY.spki().unwrap();
-            give(t, ins::WRITE_PENDING_CERTIFICATE, 1, 0, &certificate_data(&spki, &certificate(&spki, 2)))
+            t.attempt(ins::WRITE_PENDING_CERTIFICATE, 1, 0, &certificate_data(&spki, &certificate(&spki, 2)))
         },
     },
     Case { name: "COMMIT", prepare: complete, enter: Terminal::open, give: |t| give_named(t, ins::COMMIT) },
@@ -59,7 +59,7 @@ const CASES: [Case; 9] = [
         name: "UNBLOCK PIN",
         prepare: with_blocked_pin,
         enter: Terminal::open,
-        give: |t| give(t, ins::UNBLOCK_PIN, 2, 0, b"5678"),
+        give: |t| t.attempt(ins::UNBLOCK_PIN, 2, 0, b"5678"),
     },
     Case {
         name: "CHANGE REFERENCE DATA",
@@ -104,19 +104,11 @@ fn with_blocked_pin(terminal: &mut Terminal) {
     }
 }
 
-/// A command through the channel that may find the card without power.
-pub(crate) fn give(terminal: &mut Terminal, ins: u8, p1: u8, p2: u8, data: &[u8]) -> bool {
-    let mut channel = terminal.channel.take().unwrap();
-    let command = apdu::CommandApdu::new(0x80, ins, p1, p2).with_data(data).with_le(256);
-    let answer = terminal.send(&channel.wrap(&command).unwrap());
-    channel.unwrap(&answer).is_ok_and(|answer| answer.status.is_ok())
-}
-
-/// The same, naming what is in the pending slot.
+/// A command that names what is in the pending slot.
 fn give_named(terminal: &mut Terminal, ins: u8) -> bool {
     let status = terminal.status(Signature);
     let name = status.pending_certificate.or(status.pending_key).unwrap();
-    give(terminal, ins, 1, 0, &name)
+    terminal.attempt(ins, 1, 0, &name)
 }
 
 /// Which of the PINs of these tests the authentication PIN is, if it can be used. Costs no try.

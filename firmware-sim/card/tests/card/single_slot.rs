@@ -6,7 +6,6 @@ use sim_card::nvm::Tear;
 use sim_card::{CardProfile, KeyAlgorithm, KeySource, PrivateKey};
 
 use crate::issuing::rsa_template;
-use crate::power::give;
 use crate::terminal::{POOL, TRANSACTION, Terminal, certificate, pin, pin_reference, sha256};
 
 /// What a new key is made with: the transaction, and the name of what it overwrites.
@@ -115,7 +114,7 @@ fn overwriting_is_atomic() {
         let (mut terminal, first) = issued();
         let switch = terminal.card.power_switch();
         switch.cut_at_write(n, Tear::Garbled);
-        let generated = give(&mut terminal, ins::GENERATE_KEY_PAIR, 1, 1, &over(&sha256(&first)));
+        let generated = terminal.attempt(ins::GENERATE_KEY_PAIR, 1, 1, &over(&sha256(&first)));
         if switch.cancel() {
             assert!(generated);
             break;
