@@ -100,12 +100,13 @@ impl Context {
         Ok(Box::new(reader))
     }
 
-    /// The key of what is to be said of the trace that the command line asks for; none if all is well with it.
-    fn trace_remark(&self) -> Option<&'static str> {
+    /// The key of what is to be said of the trace that the command line asks for; none if all is well with it, or if a failure says why
+    /// there is none.
+    fn trace_remark(&self, has_failed: bool) -> Option<&'static str> {
         self.trace.as_ref()?;
         match &*self.recording.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(monitor) => monitor.fault().map(|_| "trace-incomplete"),
-            None => Some("trace-not-begun"),
+            None => (!has_failed).then_some("trace-not-begun"),
         }
     }
 
@@ -168,7 +169,7 @@ impl Context {
     /// Says how the command ended.
     pub(crate) fn conclude(&self, outcome: &Result<Box<dyn Report>, Failure>) -> Result<(), Failure> {
         let mut observed = self.observed();
-        if let Some(remark) = self.trace_remark() {
+        if let Some(remark) = self.trace_remark(outcome.is_err()) {
             let remark = self.messages.get(remark);
             match &mut observed.view {
                 Some(view) => view.screen().text(INDENT, &remark)?,
@@ -221,4 +222,84 @@ fn print(document: &(impl Document + ?Sized)) -> Result<(), Failure> {
     use io::Write as _;
     let text = document.document().map_err(io::Error::from)?;
     Ok(writeln!(io::stdout(), "{text}")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use card_reader::trace::{Completeness, Trace};
+    use card_reader::{CardConnection, CardError};
+    use madoguchi_time::{Deadline, SystemClock};
+
+    use super::*;
+    use crate::arguments::{Arguments, NoOwnCommands};
+    use crate::screen::tests::Paper;
+
+    /// A reader that nobody has put a card into.
+    struct Empty;
+
+    impl CardReader for Empty {
+        fn name(&self) -> &str {
+            "SIM-EMPTY"
+        }
+
+        fn wait_for_card(&mut self, _deadline: Deadline) -> Result<(), CardError> {
+            Err(CardError::Timeout)
+        }
+
+        fn connect(&mut self, _deadline: Deadline) -> Result<Box<dyn CardConnection + '_>, CardError> {
+            Err(CardError::NoCard)
+        }
+    }
+
+    fn context(line: &str) -> (Context, Paper) {
+        let line = format!("madoguchi doctor --lang en {line}");
+        let arguments = Arguments::<NoOwnCommands>::read("madoguchi", line.split_whitespace()).unwrap();
+        let paper = Paper::default();
+        let screen = Screen::plain(Box::new(paper.clone()), 80);
+        (Context::new(&arguments.global, PathBuf::from("/nowhere"), screen), paper)
+    }
+
+    fn failed() -> Result<Box<dyn Report>, Failure> {
+        Err(orchestrator::ProcedureError::NoCard.into())
+    }
+
+    #[test]
+    fn what_goes_through_the_reader_is_recorded_if_the_command_line_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("card.trace");
+        let clock = SystemClock::shared();
+        let (silent, _) = context("");
+        silent.recorded(Box::new(Empty), &clock).unwrap();
+
+        let (asked, paper) = context(&format!("--trace {}", path.display()));
+        let mut reader = asked.recorded(Box::new(Empty), &clock).unwrap();
+        assert!(reader.connect(clock.deadline_in(Duration::ZERO)).is_err());
+        drop(reader);
+        let trace = Trace::read(&path).unwrap();
+        assert_eq!((trace.completeness, trace.entries.len()), (Completeness::Complete, 2));
+        assert!(!trace.header.unredacted, "not even of a simulated card");
+        asked.conclude(&failed()).unwrap();
+        assert!(!paper.text().contains("trace"), "{}", paper.text());
+
+        let before = fs::read(&path).unwrap();
+        let (again, _) = context(&format!("--trace {}", path.display()));
+        let refused = again.recorded(Box::new(Empty), &clock).err().unwrap();
+        assert_eq!(refused.explain(&again.messages()).code, "trace-exists");
+        assert_eq!(fs::read(&path).unwrap(), before);
+        let (elsewhere, _) = context("--trace /nowhere/at/all/card.trace");
+        let refused = elsewhere.recorded(Box::new(Empty), &clock).err().unwrap();
+        assert_eq!(refused.explain(&again.messages()).code, "trace-unwritable");
+    }
+
+    #[test]
+    fn a_trace_that_was_asked_for_and_not_made_is_missed() {
+        let done = || -> Result<Box<dyn Report>, Failure> { Ok(Box::new(crate::Summary::default())) };
+        for (outcome, is_missed) in [(done(), true), (failed(), false)] {
+            let (context, paper) = context("--trace card.trace");
+            context.conclude(&outcome).unwrap();
+            assert_eq!(paper.text().contains("No trace was made"), is_missed, "{}", paper.text());
+        }
+    }
 }
