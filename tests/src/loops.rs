@@ -3,6 +3,10 @@
 //! A loop runs any [`Variant`] of the procedure. The product's own must come through all of them; the four deliberate
 //! mistakes must each be noticed by at least one.
 
+pub mod reader;
+#[cfg(feature = "pcsc")]
+pub mod stack;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -41,6 +41,12 @@ impl Conversation {
         std::mem::take(&mut self.lock().said)
     }
 
+    /// The same, which can be asked again.
+    #[must_use]
+    pub fn said(&self) -> Vec<Said> {
+        self.lock().said.clone()
+    }
+
     /// Was the clerk asked this, since all was taken last?
     #[must_use]
     pub fn was_asked(&self, question: Question) -> bool {
