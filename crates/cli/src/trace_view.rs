@@ -282,10 +282,11 @@ fn lengths(command: &Command, answer: Option<&Answer>) -> String {
     }
 }
 
-/// A bar as long as its share of the longest one, in eighths of a column.
+/// A bar for a time's share of the longest one, in eighths of a column. Its length goes with the square root: beside a key pair, which takes
+/// seconds, milliseconds can still be told apart.
 fn bar(took_us: u64, longest_us: u64) -> String {
-    let whole = BAR_COLUMNS * EIGHTHS.len() as u64;
-    let share = u128::from(took_us) * u128::from(whole) / u128::from(longest_us.max(1));
+    let whole = u128::from(BAR_COLUMNS) * EIGHTHS.len() as u128;
+    let share = (u128::from(took_us) * whole * whole / u128::from(longest_us.max(1))).isqrt();
     let eighths = usize::try_from(share).unwrap_or(0).max(usize::from(took_us > 0));
     let mut bar: String = std::iter::repeat_n(EIGHTHS[7], eighths / EIGHTHS.len()).collect();
     if let Some(rest) = (eighths % EIGHTHS.len()).checked_sub(1) {
@@ -412,8 +413,10 @@ mod tests {
         for (took, longest, expected) in [
             (0, 100, "        "),
             (1, 1_000_000, "▏       "),
-            (50, 100, "████    "),
-            (52, 100, "████▏   "),
+            (10_000, 1_000_000, "▊       "),
+            (25, 100, "████    "),
+            (27, 100, "████▏   "),
+            (50, 100, "█████▋  "),
             (100, 100, "████████"),
             (0, 0, "        "),
             (u64::MAX, u64::MAX, "████████"),
