@@ -22,8 +22,11 @@ fn template(key: &PrivateKey) -> Vec<u8> {
     rsa_template(key, |_, _| {})[TRANSACTION.len()..].to_vec()
 }
 
+/// A name that the status has, or has not.
+type Name = Option<Vec<u8>>;
+
 /// Active, pending and overwritten, as the status has them.
-fn slot(terminal: &mut Terminal, kind: CertificateKind) -> (Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>) {
+fn slot(terminal: &mut Terminal, kind: CertificateKind) -> (Name, Name, Name) {
     let template = terminal.issue(ins::GET_SLOT_STATUS, kind.p1(), 0, &[]).unwrap();
     let (outer, _) = apdu::tlv::Tlv::parse(&template).unwrap();
     let find = |tag: u8| outer.find(u32::from(tag)).and_then(|found| found.bytes()).map(<[u8]>::to_vec);
