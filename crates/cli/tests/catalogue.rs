@@ -178,6 +178,25 @@ fn everything_that_can_be_said_has_a_text() {
 }
 
 #[test]
+fn every_status_word_that_has_a_name_has_a_text() {
+    let source = fs::read_to_string(crate_folder().join("../apdu/src/status.rs")).unwrap();
+    let file = syn::parse_file(&source).unwrap();
+    let items = file.items.into_iter().filter_map(|item| match item {
+        syn::Item::Impl(found) if found.trait_.is_none() => Some(found.items),
+        _ => None,
+    });
+    let names = items.flatten().filter_map(|item| match item {
+        syn::ImplItem::Const(constant) => Some(constant.ident.to_string()),
+        _ => None,
+    });
+    let keys: Vec<String> = names.map(|name| format!("status-{}", name.to_lowercase().replace('_', "-"))).collect();
+    assert!(keys.len() >= 30, "{keys:?}");
+    let texts = catalogue(Language::Ja);
+    let missing: Vec<_> = keys.iter().filter(|key| !texts.contains_key(*key)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
 fn every_text_is_used_and_every_text_that_is_used_exists() {
     let mut source = String::new();
     for folder in ["src", "../terminal/src", "../../firmware-sim/bench/src"] {
