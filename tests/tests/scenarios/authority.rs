@@ -14,6 +14,7 @@ use authority_link::signature::SignatureError;
 use der::Decode;
 use der::asn1::{BitString, Null, OctetString};
 use jiff::SignedDuration;
+use jiff::civil::date;
 use jpki::{CertificateField as Field, CertificateKind};
 use madoguchi_tests::{Stage, Start};
 use orchestrator::{Plan, ProcedureError};
@@ -303,7 +304,14 @@ fn an_authority_that_takes_the_terminal_for_another_is_found_by_its_certificates
 fn an_expired_authority_is_not_believed() {
     const YEARS: u64 = 11;
     for (start, plan) in [(Start::Fresh, Plan::issue(&BOTH)), (Start::Issued, Plan::renew(&BOTH))] {
-        let mut stage = stage(start);
+        let mut stage = stage(Start::Fresh);
+        // Outlives the authority.
+        let card = stage.make_card(0, |personalisation| personalisation.expiry = date(2099, 3, 31));
+        drop(stage.control(0).remove());
+        stage.control(0).insert(card);
+        if start == Start::Issued {
+            stage.run(0, Plan::issue(&BOTH)).unwrap();
+        }
         stage.wait(Duration::from_secs(YEARS * 366 * 24 * 3600));
         let error = properly(stage.refused(plan), "expired");
         let expired = matches!(
