@@ -170,9 +170,13 @@ impl Volatile {
         match command.cla {
             // First interindustry classes on logical channels other than the basic one (ISO/IEC 7816-4 §5.4.1).
             0x01..=0x03 | 0x11..=0x13 | 0x40..=0x7F => return Err(Sw::LOGICAL_CHANNEL),
-            // Secure messaging of ISO/IEC 7816-4 itself.
-            0x04..=0x07 | 0x09..=0x0F | 0x14..=0x1F => return Err(Sw::SECURE_MESSAGING),
-            0x00 | 0x10 | session_key::CLASS | 0x80 | 0x84 | 0x90 | 0x94 => {}
+            // GlobalPlatform's secure messaging of what ISO/IEC 7816-4 names too, GET DATA and STORE DATA (GlobalPlatform Card
+            // Specification v2.3 §11.1.4).
+            0x04 | 0x14 if self.session.application.security_domain => {}
+            // Secure messaging that this card does not have.
+            0x05..=0x07 | 0x09..=0x0F | 0x15..=0x1F => return Err(Sw::SECURE_MESSAGING),
+            // 04: a command of ISO/IEC 7816-4 through the channel, as GET DATA comes (GlobalPlatform §11.1.4).
+            0x00 | 0x04 | 0x10 | 0x14 | session_key::CLASS | 0x80 | 0x84 | 0x90 | 0x94 => {}
             _ => return Err(Sw::CLA),
         }
         if let Some(mut whole) = chain {

@@ -209,7 +209,10 @@ fn what_is_stored_is_read_again_in_every_form() {
         data.extend(&value);
         data.extend(b"\x45\x04CARD");
         terminal.issue(domain_ins::STORE_DATA, 0x90, 0, &data).unwrap();
-        assert_eq!(terminal.issue(domain_ins::GET_DATA, 0x7F, 0x21, &[]).unwrap(), value, "in the channel");
+        for cla in [0x00, 0x80] {
+            let read = terminal.issue_in_class(cla, domain_ins::GET_DATA, 0x7F, 0x21, &[]);
+            assert_eq!(read.as_ref(), Ok(&value), "in the channel");
+        }
         terminal.select(&AID_ISD);
         assert_eq!(terminal.hex("00 CA 7F 21 00 00 00"), hex::encode_upper(&value) + "9000", "outside");
         assert_eq!(terminal.hex("00 CA 00 45 00"), hex::encode_upper("CARD") + "9000");

@@ -211,8 +211,13 @@ impl Terminal {
 
     /// An issuing command through the channel.
     pub(crate) fn issue(&mut self, ins: u8, p1: u8, p2: u8, data: &[u8]) -> Result<Vec<u8>, u16> {
+        self.issue_in_class(0x80, ins, p1, p2, data)
+    }
+
+    /// The same with another class.
+    pub(crate) fn issue_in_class(&mut self, cla: u8, ins: u8, p1: u8, p2: u8, data: &[u8]) -> Result<Vec<u8>, u16> {
         let mut channel = self.channel.take().expect("a channel");
-        let command = CommandApdu::new(0x80, ins, p1, p2).with_data(data).with_le(256);
+        let command = CommandApdu::new(cla, ins, p1, p2).with_data(data).with_le(256);
         let answer = self.send(&channel.wrap(&command).unwrap());
         let answer = channel.unwrap(&answer).expect("an authentic answer");
         self.channel = Some(channel);
