@@ -5,6 +5,10 @@
 
 mod common;
 
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use common::{command, document, folder, madoguchi};
@@ -19,6 +23,8 @@ use zeroize::Zeroizing;
 
 /// The service asks a virtual reader for its card 2.5 times a second.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The ATR of a contactless card without historical bytes (PC/SC part 3 §3.1.3.2.3).
+const FOREIGN_ATR: [u8; 5] = [0x3B, 0x80, 0x80, 0x01, 0x01];
 
 /// What `doctor` says of the card reader.
 fn reader_check(document: &Json) -> Json {
@@ -26,9 +32,10 @@ fn reader_check(document: &Json) -> Json {
     checks.iter().find(|check| check["name"] == "reader").unwrap().clone()
 }
 
-fn examined(pcscd: &PrivatePcscd, options: &str) -> Json {
+fn examined(pcscd: &PrivatePcscd, reader: Option<&str>) -> Json {
     let folder = folder();
-    let mut doctor = command(folder.path(), &format!("doctor --json {options}"));
+    let mut doctor = command(folder.path(), "doctor --json");
+    doctor.args(reader.map(|name| format!("--reader={name}")));
     reader_check(&document(&pcscd.env(&mut doctor).output().unwrap()))
 }
 
@@ -59,6 +66,34 @@ fn card(profile: CardProfile) -> Card {
     Card::power_on(nvm, SystemClock::shared(), PooledKeys::new(Vec::new())).unwrap()
 }
 
+/// Puts a card of another kind into the virtual reader at `port`: it has an ATR, and no application that anybody asks for. Returns when the
+/// service has powered it up.
+fn insert_foreign_card(port: u16) {
+    let (powered, noticed) = mpsc::channel();
+    let mut line = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    // It ends with the service.
+    thread::spawn(move || -> io::Result<()> {
+        loop {
+            let mut length = [0; 2];
+            line.read_exact(&mut length)?;
+            let mut message = vec![0; u16::from_be_bytes(length).into()];
+            line.read_exact(&mut message)?;
+            let answer: &[u8] = match message[..] {
+                // Power-up; power-down and reset; the question for the ATR (vsmartcard's protocol).
+                [1] => {
+                    let _ = powered.send(());
+                    continue;
+                }
+                [0 | 2] => continue,
+                [4] => &FOREIGN_ATR,
+                _ => &[0x6A, 0x82],
+            };
+            line.write_all(&[&[0, u8::try_from(answer.len()).unwrap()], answer].concat())?;
+        }
+    });
+    noticed.recv_timeout(PATIENCE).unwrap();
+}
+
 #[test]
 fn without_the_service_the_doctor_says_how_to_start_it() {
     let check = reader_check(&document(&madoguchi(folder().path(), "doctor --json")));
@@ -68,10 +103,10 @@ fn without_the_service_the_doctor_says_how_to_start_it() {
 
 #[test]
 fn without_a_reader_the_doctor_asks_for_one() {
-    let check = examined(&PrivatePcscd::start(0).unwrap(), "");
+    let check = examined(&PrivatePcscd::start(0).unwrap(), None);
     assert_eq!((&check["ok"], &check["code"]), (&false.into(), &"no-reader".into()), "{check}");
     assert!(check["mend"].as_str().unwrap().contains("libccid"), "{check}");
-    let check = examined(&PrivatePcscd::start(1).unwrap(), "--reader RC-S300");
+    let check = examined(&PrivatePcscd::start(1).unwrap(), Some("RC-S300"));
     assert_eq!((&check["ok"], &check["code"]), (&false.into(), &"reader-not-there".into()), "{check}");
 }
 
@@ -79,17 +114,23 @@ fn without_a_reader_the_doctor_asks_for_one() {
 fn readers_and_the_cards_in_them_are_told_apart() {
     let pcscd = PrivatePcscd::start(2).unwrap();
     let [first, second] = [0, 1].map(|index| pcscd.readers()[index].clone());
-    let check = examined(&pcscd, "");
+    let check = examined(&pcscd, None);
     assert_eq!((&check["ok"], &check["code"]), (&true.into(), &"empty".into()), "{check}");
 
     let ours = VpcdRunner::new(card(CardProfile::jpki_2016()), format!("127.0.0.1:{}", second.port));
     ours.control().insert().unwrap();
-    ours.control().wait_until_seen(PATIENCE).unwrap();
-    let check = examined(&pcscd, "--reader SIM-PCD-1");
+    // The service powers a card up when it notices it.
+    assert!(ours.control().wait_until(PATIENCE, |activity| activity.power_ons > 0));
+    insert_foreign_card(first.port);
+    let check = examined(&pcscd, Some(&first.name));
+    assert_eq!((&check["ok"], &check["code"]), (&false.into(), &"unknown-card".into()), "{check}");
+    assert!(check["text"].as_str().unwrap().contains("3B 80 80 01 01"), "{check}");
+
+    let check = examined(&pcscd, Some("sim-pcd-1"));
     assert_eq!((&check["ok"], &check["code"]), (&true.into(), &"card".into()), "{check}");
     let seen = |name: &str| check["readers"].as_array().unwrap().iter().find(|reader| reader["name"] == name).cloned();
     let (first, second) = (seen(&first.name).unwrap(), seen(&second.name).unwrap());
-    assert_eq!((&first["state"], &first["meant"]), (&"empty".into(), &false.into()));
+    assert_eq!((&first["state"], &first["meant"]), (&"unknown-card".into(), &false.into()));
     assert_eq!((&second["state"], &second["meant"]), (&"card".into(), &true.into()));
     assert_eq!(second["atr"], "3B E0 00 FF 81 31 FE 45 14");
 }

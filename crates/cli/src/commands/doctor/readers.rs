@@ -78,7 +78,8 @@ impl Judge<'_> {
     /// The reader to use among those that there are.
     fn choice(&self, readers: &[(&String, &ReaderState)]) -> Check {
         let meant: Vec<_> = readers.iter().filter(|(name, _)| self.site.means_reader(name)).collect();
-        let usable = meant.iter().find(|(_, state)| matches!(state, ReaderState::Empty | ReaderState::Card(_)));
+        let with_card = meant.iter().find(|(_, state)| matches!(state, ReaderState::Card(_)));
+        let usable = with_card.or_else(|| meant.iter().find(|(_, state)| matches!(state, ReaderState::Empty)));
         match (usable, meant.first()) {
             (Some((name, state)), _) => {
                 let device = self.seen(name, state);
@@ -274,6 +275,8 @@ mod tests {
         let meant: Vec<bool> = all.readers.iter().map(|reader| reader.meant).collect();
         assert_eq!(meant, [false, true, true]);
 
+        let card = reader("Gemalto PC Twin 00 00", ReaderState::Card(CardIdentity { atr: jpki::card::ATR.to_vec() }));
+        assert_eq!(check(None, &[good.clone(), card]).code, Some("card"), "before an empty one");
         assert_eq!(check(Some("scr 3310"), &[stuck.clone(), good.clone()]).code, Some("stuck"));
         assert_eq!(check(Some("RC-S300"), &[good]).code, Some("reader-not-there"));
         assert_eq!(check(None, std::slice::from_ref(&token)).code, Some("reader-not-there"));
