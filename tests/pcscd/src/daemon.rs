@@ -141,6 +141,14 @@ impl PrivatePcscd {
         self.readers[index].port
     }
 
+    /// Waits until programs see a card in the reader with this index.
+    ///
+    /// # Errors
+    /// If none comes within half a minute, or pcscd has ended.
+    pub fn wait_for_card(&self, index: usize) -> io::Result<()> {
+        protocol::wait_for_card(&self.socket(), self.reader_name(index))
+    }
+
     /// The socket on which pcscd serves programs: what `PCSCLITE_CSOCK_NAME` has to say.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
