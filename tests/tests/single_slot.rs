@@ -3,7 +3,9 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use jpki::{CertificateKind, IssuingProfile};
 use madoguchi_tests::loops::{self, Findings, Variant};
 use madoguchi_tests::people::Said;
@@ -119,17 +121,22 @@ fn nothing_is_overwritten_before_everybody_has_agreed() {
     assert!(!stage.conversation.was_asked(Question::OverwritesInPlace), "there was nothing to overwrite");
 }
 
-/// The card leaves right after its new key was made, and is only looked at the next time.
+/// The card leaves right after its new key was made, and is only looked at the next time. What is issued then still is a renewal, with
+/// the extra year of one.
 #[test]
 fn a_look_revokes_the_certificate_whose_key_is_gone() {
-    let mut revoked = 0;
+    // Issued in November 2026 to somebody born on 9 July: until the fifth birthday, and to be renewed in the three months before.
+    const TO_THE_WINDOW: Duration = Duration::from_secs((4 * 365 + 180) * 24 * 3600);
+    let renewed: Timestamp = "2036-07-09T14:59:59Z".parse().expect("a time");
+    let (mut revoked, mut issued) = (0, 0);
     for n in 1.. {
         let mut stage = stage(Start::Issued);
+        stage.wait(TO_THE_WINDOW);
         let control = stage.control(0);
         control.arm(n, Fault::Remove(When::AfterExecution));
         let ended = stage.run(0, Plan::renew(&[CertificateKind::Signature]));
         if control.armed() > 0 {
-            ended.expect("renewed");
+            assert_eq!(ended.expect("renewed").certificates[0].not_after, renewed);
             break;
         }
         control.disarm();
@@ -148,8 +155,15 @@ fn a_look_revokes_the_certificate_whose_key_is_gone() {
         let superseded =
             |progress: &Progress| matches!(progress, Progress::Settled { how: Settlement::Superseded, .. });
         revoked += usize::from(told.lock().expect("told").iter().any(superseded));
+        if holdings.slots[1].as_ref().is_some_and(|slots| slots.active.is_none()) {
+            let report = stage.run(1, Plan::issue(&[CertificateKind::Signature])).expect("issued");
+            assert_eq!(report.certificates[0].not_after, renewed, "APDU {n}");
+            stage.check_settled().expect("settled");
+            issued += 1;
+        }
     }
     assert!(revoked > 0, "the look after a new key was never tried");
+    assert!(issued > revoked, "neither was that after the revocation");
 }
 
 #[test]

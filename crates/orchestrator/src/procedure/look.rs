@@ -101,7 +101,8 @@ pub(super) fn take_up_only(case: &mut Case, kind: CertificateKind, found: Certif
         IssueState::Revoked | IssueState::Superseded => {
             state.orphaned = orphan.is_some();
             replace_gone(state, found, settles);
-            if settles { OnlySlot::Discard(name) } else { OnlySlot::Clear }
+            // An orphan is known by its successor alone: that one stays until the orphan is revoked.
+            if settles && orphan.is_none() { OnlySlot::Discard(name) } else { OnlySlot::Clear }
         }
     }
 }
