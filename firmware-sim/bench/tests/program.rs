@@ -165,10 +165,15 @@ fn the_same_seed_makes_the_same_world() {
 }
 
 #[test]
-fn the_next_generation_of_cards_is_issued_too() {
-    let folder = tempfile::tempdir().unwrap();
-    let found = document(&run(&["demo", "--json", "--profile", "jpki-next", "--seed", "3"], folder.path()));
-    assert_eq!(found["ok"], true, "{found:#}");
+fn other_cards_are_issued_too() {
+    for profile in ["jpki-next", "jpki-2016-single-slot"] {
+        let folder = tempfile::tempdir().unwrap();
+        let found = document(&run(&["demo", "--json", "--profile", profile, "--seed", "3"], folder.path()));
+        assert_eq!(found["ok"], true, "{profile}: {found:#}");
+        let shown = document(&run(&["card", "show", "--json", "--operator", OPERATOR], folder.path()));
+        let pending_slot = profile != "jpki-2016-single-slot";
+        assert_eq!(shown["slots"][0]["pending_slot"], pending_slot, "{profile}: {shown:#}");
+    }
 }
 
 #[test]
