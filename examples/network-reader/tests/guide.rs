@@ -1,7 +1,5 @@
 //! The composition root of the integrator's guide is the one of this package, which is compiled and tested.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 #[test]
 fn the_guide_shows_this_program() {
     let guide = include_str!("../../../docs/integrators-guide.md");
