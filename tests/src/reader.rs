@@ -10,7 +10,7 @@ use card_reader::{
 };
 use jpki::CertificateKind;
 use jpki::card::{fid, ins};
-use madoguchi_time::Deadline;
+use madoguchi_time::{Deadline, Recovery};
 
 use crate::checks::Broken;
 use crate::people::{Conversation, Said};
@@ -92,6 +92,9 @@ struct Inner {
     headers: Vec<[u8; 4]>,
     /// At which command, and what then happens.
     interlude: Option<(u64, Box<dyn FnOnce() + Send>)>,
+    connects: u64,
+    /// Which attempt to open the card, and why it fails.
+    unopened: Option<(u64, fn() -> CardError)>,
     /// Of which answer, and which.
     wrong_bit: Option<(u64, WrongBit)>,
     /// How often the card is held, as soon as it has been lost.
@@ -126,12 +129,17 @@ impl ReaderWatch {
         self.lock().interlude = Some((n, Box::new(happens)));
     }
 
+    /// The `n`-th attempt to open the card fails, counted from 1.
+    pub fn leave_unopened(&self, n: u64, why: fn() -> CardError) {
+        self.lock().unopened = Some((n, why));
+    }
+
     /// Another program takes the card at the next reset, and holds it when the terminal begins a transaction, so many times.
     pub fn held_after_reset(&self, times: u64) {
         self.lock().held = times;
     }
 
-    /// Was there an answer with a wrong bit?
+    /// Was there an answer with a wrong bit, or an attempt that failed to open the card?
     #[must_use]
     pub fn struck(&self) -> bool {
         self.lock().struck
@@ -171,6 +179,17 @@ impl ReaderWatch {
 }
 
 impl Inner {
+    fn connects(&mut self) -> Result<(), CardError> {
+        self.connects += 1;
+        match self.unopened {
+            Some((n, why)) if n == self.connects => {
+                self.struck = true;
+                Err(why())
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn begins(&mut self) -> Result<(), CardError> {
         if !self.lost || self.held == 0 {
             return Ok(());
@@ -219,6 +238,7 @@ impl CardReader for Watched {
     }
 
     fn connect(&mut self, deadline: Deadline) -> Result<Box<dyn CardConnection + '_>, CardError> {
+        self.watch.lock().connects()?;
         let connection = self.reader.connect(deadline)?;
         Ok(Box::new(WatchedConnection { connection, watch: &self.watch }))
     }
@@ -256,7 +276,7 @@ impl CardTransaction for WatchedTransaction<'_> {
         let mut answer = self.transaction.transmit(command, deadline);
         let again = match &answer {
             Ok(answer) => answer.status.wrong_le().is_some(),
-            Err(error) => matches!(error, CardError::Timeout | CardError::Garbled),
+            Err(error) => error.recovery() == Recovery::Reconnect,
         };
         if again && self.watch.lock().repeats {
             self.watch.lock().sends(command);

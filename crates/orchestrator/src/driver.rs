@@ -107,12 +107,12 @@ impl Driver<'_> {
         self.clocks.card = Some(self.clock.now());
         let mut connection = match reader.connect(self.deadline(CARD)) {
             Ok(connection) => connection,
-            Err(error) => return self.step(procedure, lost_or_failed(error)),
+            Err(error) => return self.step(procedure, not_opened(error)),
         };
         let capabilities = connection.capabilities();
         let transaction = match connection.begin(self.deadline(CARD)) {
             Ok(transaction) => transaction,
-            Err(error) => return self.step(procedure, lost_or_failed(error)),
+            Err(error) => return self.step(procedure, not_opened(error)),
         };
         let mut session = CardSession::new(transaction, capabilities, self.keys);
         let (mut procedure, mut action) = self.step(procedure, Event::CardReady);
@@ -314,6 +314,13 @@ fn end(session: CardSession<'_>) {
     if let Err(error) = session.end() {
         tracing::debug!(%error, "ending the card transaction");
     }
+}
+
+/// A card that has gone again is waited for. One that does not react or can't be used, and a reader that is stuck, stay so
+/// at the next attempt: they are reported as what they are.
+fn not_opened(error: CardError) -> Event {
+    let gone = matches!(error, CardError::NoCard) || error.recovery() == Recovery::Reconnect;
+    if gone { Event::CardLost } else { Event::CardFailed(error) }
 }
 
 fn lost_or_failed(error: CardError) -> Event {

@@ -5,11 +5,13 @@
 //! was wrong; no PIN is sent twice, and no try is lost.
 
 use std::fmt;
+use std::mem::discriminant;
 use std::time::Duration;
 
 use apdu::StatusWord;
 use card_reader::CardError;
 use jpki::card;
+use madoguchi_time::Recovery;
 use orchestrator::{ProcedureError, ProcedureReport};
 use sim_card::{Card, Fault, When};
 
@@ -38,6 +40,21 @@ const WITH_MAC: [u16; 5] = [0x9000, 0x6200, 0x6283, 0x6300, 0x63C0];
 /// blocked.
 const SPECIAL: [u16; 4] = [0x6988, 0x6100, 0x6CFF, 0x6983];
 
+/// Why a card is not opened: it is gone already, it is none that could be used, or there is no way to it.
+const UNOPENED: [fn() -> CardError; 11] = [
+    || CardError::NoCard,
+    || CardError::Removed,
+    || CardError::Reset,
+    || CardError::Timeout,
+    || CardError::Garbled,
+    || CardError::Mute,
+    || CardError::UnsupportedCard,
+    || CardError::ReaderStuck,
+    || CardError::ReaderGone,
+    || CardError::NoService,
+    || CardError::NotAuthorized,
+];
+
 /// A terminal, with its reader.
 #[derive(Clone, Copy)]
 pub struct Played {
@@ -65,7 +82,7 @@ impl Played {
 }
 
 /// What goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 enum Trouble {
     /// At the card, once.
     Once(Fault),
@@ -75,6 +92,8 @@ enum Trouble {
     WrongBit(WrongBit),
     /// Another program resets the card, and holds it at so many attempts to begin.
     Held(u64),
+    /// The card is not opened, for this reason.
+    Unopened(fn() -> CardError),
 }
 
 /// One run.
@@ -82,13 +101,16 @@ enum Trouble {
 struct Case {
     played: Played,
     start: Start,
-    /// At which APDU.
+    /// At which APDU; which attempt to open the card.
     n: u64,
     trouble: Trouble,
 }
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Trouble::Unopened(why) = self.trouble {
+            return write!(f, "{:?}, opening {}, {:?}", self.start, self.n, why());
+        }
         write!(f, "{:?}, APDU {}, ", self.start, self.n)?;
         match self.trouble {
             Trouble::Once(Fault::StatusWord(sw)) => write!(f, "once {sw:04X}"),
@@ -129,6 +151,7 @@ impl Case {
         }
         let settled = stage.check_settled();
         match ended {
+            Ok(_) if struck && self.has_to_end() => findings.note(&name, Err("it went on".into())),
             Ok(_) => findings.note(&name, settled.clone()),
             Err(error) if self.may_end_with(&error, in_channel) => {}
             Err(error) => findings.note(&name, Err(format!("it ended with {error:?}"))),
@@ -139,9 +162,7 @@ impl Case {
         } else {
             // All is done, or nothing: there is nothing to be settled.
             findings.note(&name, stage.check_agreement(if self.start == Start::Issued { &BOTH } else { &[] }));
-            for place in 0..stage.places() {
-                findings.note(&name, stage.check_accounted(place));
-            }
+            findings.note(&name, stage.check_accounted(PLACE));
             findings.note(&name, stage.check_nothing_left());
             findings.cases += 1;
         }
@@ -156,6 +177,7 @@ impl Case {
             Trouble::Once(fault) => control.arm(self.n, fault),
             Trouble::Always(fault) => (self.n..ALL).for_each(|n| control.arm(n, fault)),
             Trouble::WrongBit(bit) => watch.wrong_bit(self.n, bit),
+            Trouble::Unopened(why) => watch.leave_unopened(self.n, why),
             Trouble::Held(times) => {
                 control.arm(self.n, Fault::Reset(When::BeforeExecution));
                 watch.held_after_reset(times);
@@ -171,7 +193,7 @@ impl Case {
         match self.trouble {
             Trouble::Once(_) | Trouble::Held(_) => armed == 0,
             Trouble::Always(_) => armed < ALL - self.n,
-            Trouble::WrongBit(_) => watch.struck(),
+            Trouble::WrongBit(_) | Trouble::Unopened(_) => watch.struck(),
         }
     }
 
@@ -182,11 +204,21 @@ impl Case {
         terminal.run(&number, self.played.variant.plan(self.start))
     }
 
+    /// Is there a reason to give up? A card that can't be opened will not be at the next attempt, unless it was not there.
+    fn has_to_end(self) -> bool {
+        let Trouble::Unopened(why) = self.trouble else { return false };
+        !matches!(why(), CardError::NoCard) && why().recovery() != Recovery::Reconnect
+    }
+
     /// Does this error say what was wrong? A card that lost its state once, or an answer that was lost, is no reason to end.
     fn may_end_with(self, error: &ProcedureError, in_channel: bool) -> bool {
         match (self.trouble, error) {
             (Trouble::Always(Fault::Reset(_)), ProcedureError::CardGone)
             | (Trouble::Held(_), ProcedureError::Reader(CardError::Busy)) => true,
+            // The card will be there again, or it has to be said why not.
+            (Trouble::Unopened(why), ProcedureError::Reader(told)) => {
+                self.has_to_end() && discriminant(told) == discriminant(&why())
+            }
             // What is wrong outside the channel is the card's word.
             (Trouble::WrongBit(_), ProcedureError::CardRefused { .. })
             | (Trouble::WrongBit(_), ProcedureError::WrongCard | ProcedureError::CardOfAnotherPerson { .. }) => {
@@ -312,7 +344,12 @@ pub fn odd_status_words(played: Played, start: Start) -> Findings {
         let of = |words: &[u16]| words[usize::try_from(n / 2).unwrap_or_default() % words.len()];
         let always = Trouble::Always(Fault::StatusWord(of(&refusals)));
         match (in_channel, (n % 2 == 0) == (start == Start::Fresh)) {
-            (false, _) => ODD_STATUS_WORDS.map(once).into_iter().chain([always]).collect(),
+            // Up to the look, an issue and a renewal are the same: half of the words are enough there.
+            (false, half) => {
+                let here = |index: usize| start == Start::Fresh || (index % 2 == 0) == half;
+                let words = ODD_STATUS_WORDS.into_iter().enumerate().filter(|(index, _)| here(*index));
+                words.map(|(_, sw)| once(sw)).chain([always]).collect()
+            }
             (true, false) => vec![once(of(&WITH_MAC)), once(of(&refusals))],
             (true, true) => vec![once(of(&SPECIAL)), always],
         }
@@ -323,4 +360,10 @@ pub fn odd_status_words(played: Played, start: Start) -> Findings {
 #[must_use]
 pub fn held_by_another(played: Played, start: Start) -> Findings {
     at_every_place(played, start, |n, _| vec![Trouble::Held(1 + n % 3)])
+}
+
+/// The card is not opened the n-th time.
+#[must_use]
+pub fn unopened(played: Played, start: Start) -> Findings {
+    at_every_place(played, start, |_, _| UNOPENED.map(Trouble::Unopened).to_vec())
 }
