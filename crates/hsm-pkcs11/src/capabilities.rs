@@ -3,6 +3,7 @@
 use cryptoki::mechanism::MechanismType;
 
 use crate::error::{TokenError, failed};
+use crate::module::Until;
 use crate::token::Token;
 
 /// What a token does, as it was found when it was opened. What is missing is done in another way, which the documentation
@@ -27,8 +28,8 @@ impl Capabilities {
     ///
     /// # Errors
     /// [`TokenError::Lacks`] for what nothing can replace.
-    pub(crate) fn probe(token: &Token) -> Result<Self, TokenError> {
-        let listed = token.with_slot(|context, slot| context.get_mechanism_list(slot))?.map_err(failed)?;
+    pub(crate) fn probe(token: &Token, until: &Until) -> Result<Self, TokenError> {
+        let listed = token.with_slot(until, |context, slot| context.get_mechanism_list(slot))?.map_err(failed)?;
         let has = |mechanism: MechanismType| listed.contains(&mechanism);
         let needed = [
             (MechanismType::ECC_KEY_PAIR_GEN, "generation of EC key pairs (CKM_EC_KEY_PAIR_GEN)"),

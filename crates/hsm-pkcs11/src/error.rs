@@ -16,6 +16,9 @@ pub enum TokenError {
         #[source]
         source: Error,
     },
+    /// The module is already in use in this program with other parameters, and is one for the whole program.
+    #[error("the module is in use with other parameters")]
+    OtherParameters,
     /// No token fits the selector. It is not plugged in, has another label, or the module has another configuration.
     #[error("the module has no such token")]
     NoToken,
@@ -41,10 +44,12 @@ pub enum TokenError {
 pub(crate) enum Loss {
     /// Nothing: the call itself was refused.
     None,
-    /// This session is over; another may work.
+    /// This session is over, or what it held; another may work.
     Session,
-    /// The login is over.
+    /// The login is over, and with it what all sessions held.
     Login,
+    /// The module does not say. If it still answers, it was the call that failed.
+    Doubtful,
     /// The token, the module or the line to it has gone.
     Module,
 }
@@ -80,21 +85,18 @@ impl From<KdfError> for Fault {
 pub(crate) fn loss(error: &Error) -> Loss {
     let Error::Pkcs11(rv, _) = error else { return Loss::None };
     match rv {
-        RvError::SessionHandleInvalid
-        | RvError::SessionClosed
-        | RvError::OperationActive
+        // Private objects vanish with the login, which may have been lost and mended by another call.
+        RvError::OperationActive
         | RvError::OperationNotInitialized
         | RvError::ObjectHandleInvalid
         | RvError::KeyHandleInvalid => Loss::Session,
-        RvError::UserNotLoggedIn => Loss::Login,
+        RvError::SessionHandleInvalid | RvError::SessionClosed | RvError::UserNotLoggedIn => Loss::Login,
+        RvError::GeneralError | RvError::FunctionFailed | RvError::DeviceError => Loss::Doubtful,
         RvError::CryptokiNotInitialized
         | RvError::DeviceRemoved
-        | RvError::DeviceError
         | RvError::TokenNotPresent
         | RvError::TokenNotRecognized
-        | RvError::SlotIdInvalid
-        | RvError::GeneralError
-        | RvError::FunctionFailed => Loss::Module,
+        | RvError::SlotIdInvalid => Loss::Module,
         _ => Loss::None,
     }
 }

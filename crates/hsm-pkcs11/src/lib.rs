@@ -15,6 +15,8 @@ mod module;
 pub mod objects;
 mod operations;
 mod provisioning;
+mod raw;
+mod sessions;
 mod token;
 mod workers;
 

@@ -2,114 +2,220 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
-use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::context::Pkcs11;
 use cryptoki::error::{Error, RvError};
 use cryptoki::session::Session;
+use hsm::HsmError;
+use madoguchi_time::{Deadline, SharedClock};
 
 use crate::error::TokenError;
+use crate::raw;
+use crate::sessions::Pool;
 
 /// Modules are one for a process: a second `C_Initialize` would be refused, and a `C_Finalize` would end everybody's sessions.
 static MODULES: Mutex<BTreeMap<PathBuf, Weak<Module>>> = Mutex::new(BTreeMap::new());
 
+/// How long somebody waits.
+#[derive(Clone)]
+pub(crate) struct Until {
+    pub(crate) deadline: Deadline,
+    pub(crate) clock: SharedClock,
+}
+
+impl Until {
+    /// What is left.
+    ///
+    /// # Errors
+    /// [`HsmError::Timeout`] if nothing is.
+    pub(crate) fn remaining(&self) -> Result<Duration, HsmError> {
+        if self.deadline.has_passed(&*self.clock) {
+            return Err(HsmError::Timeout);
+        }
+        Ok(self.deadline.remaining(&*self.clock))
+    }
+
+    /// Waits until `changed` is told, or the time is up.
+    pub(crate) fn wait<'a, T>(
+        &self,
+        changed: &Condvar,
+        guard: MutexGuard<'a, T>,
+    ) -> Result<MutexGuard<'a, T>, HsmError> {
+        let remaining = self.remaining()?;
+        Ok(changed.wait_timeout(guard, remaining).unwrap_or_else(PoisonError::into_inner).0)
+    }
+}
+
 /// A loaded module.
 pub(crate) struct Module {
-    /// Who calls the module reads; who starts it anew writes, and so waits until nobody is inside.
-    state: RwLock<State>,
-}
-
-pub(crate) struct State {
-    /// The module; `None` after it could not be started anew.
-    pub(crate) context: Option<Pkcs11>,
+    /// Its place in the registry.
+    key: PathBuf,
     library: Pkcs11,
-    /// How often it was started.
-    pub(crate) generation: u64,
-    /// All sessions, by token: none may outlive a start, because the module may give its handle to another.
-    held: Mutex<BTreeMap<u64, Held>>,
-    next: u64,
+    parameters: Option<String>,
+    state: Mutex<State>,
+    /// Somebody has left the module, or it was started anew.
+    changed: Condvar,
+    /// The sessions of all its tokens: none may outlive a start, because the module may give its handle to another.
+    pools: Mutex<Vec<Weak<Pool<Session>>>>,
 }
 
-/// The sessions of one token.
-#[derive(Default)]
-pub(crate) struct Held {
-    /// Keeps the login: as long as it is open, all sessions of the token are logged in.
-    pub(crate) anchor: Option<Session>,
-    pub(crate) idle: Vec<Session>,
+struct State {
+    /// How many threads are inside the module.
+    inside: usize,
+    /// It is being started anew: nobody is let in.
+    restarting: bool,
+    /// Its last start succeeded.
+    running: bool,
+    /// How often it was started.
+    generation: u64,
 }
 
 impl Module {
     /// The module at `path`, loaded if it is not.
-    pub(crate) fn load(path: &Path) -> Result<Arc<Self>, TokenError> {
+    pub(crate) fn load(path: &Path, parameters: Option<&str>) -> Result<Arc<Self>, TokenError> {
         let failed = |source| TokenError::Module { path: path.display().to_string(), source };
         // Two names of one file are one module.
         let key = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let mut modules = MODULES.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(module) = modules.get(&key).and_then(Weak::upgrade) {
-            return Ok(module);
+            // It stays loaded for whoever has it, so it must not end here, with the registry locked.
+            drop(modules);
+            return if module.parameters.as_deref() == parameters {
+                Ok(module)
+            } else {
+                Err(TokenError::OtherParameters)
+            };
         }
         let library = Pkcs11::new(path).map_err(failed)?;
-        initialize(&library).map_err(failed)?;
-        let state = State { context: Some(library.clone()), library, generation: 1, held: Mutex::default(), next: 0 };
-        let module = Arc::new(Self { state: RwLock::new(state) });
+        initialize(&library, parameters).map_err(failed)?;
+        let module = Arc::new(Self {
+            key: key.clone(),
+            library,
+            parameters: parameters.map(str::to_owned),
+            state: Mutex::new(State { inside: 0, restarting: false, running: true, generation: 1 }),
+            changed: Condvar::new(),
+            pools: Mutex::default(),
+        });
         modules.insert(key, Arc::downgrade(&module));
         Ok(module)
     }
 
-    /// A number for a token's sessions.
-    pub(crate) fn register(&self) -> u64 {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.next += 1;
-        state.next
-    }
-
-    /// Closes a token's sessions.
-    pub(crate) fn forget(&self, token: u64) {
-        self.enter().held().remove(&token);
+    /// A place for a token's sessions.
+    pub(crate) fn pool(&self) -> Arc<Pool<Session>> {
+        let pool = Arc::new(Pool::default());
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.retain(|pool| pool.strong_count() > 0);
+        pools.push(Arc::downgrade(&pool));
+        pool
     }
 
     /// Into the module: it is not started anew until the guard is dropped.
-    pub(crate) fn enter(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    ///
+    /// # Errors
+    /// [`HsmError::Timeout`] if it is being started anew for longer than the caller waits.
+    pub(crate) fn enter(&self, until: &Until) -> Result<Inside<'_>, HsmError> {
+        let mut state = self.state();
+        while state.restarting {
+            state = until.wait(&self.changed, state)?;
+        }
+        state.inside += 1;
+        Ok(Inside { module: self, generation: state.generation, running: state.running })
     }
 
-    /// Starts the module anew, unless somebody has done so since `generation`. Waits until nobody is inside.
-    pub(crate) fn restart(&self, generation: u64) -> Result<(), Error> {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+    /// Starts the module anew, unless somebody has done so since `generation`. Waits until nobody is inside, because
+    /// `C_Finalize` must not be called while another function runs (PKCS #11 v3.0 §5.4).
+    ///
+    /// # Errors
+    /// [`HsmError::Timeout`] if a call does not come back from the module, [`HsmError::Unreachable`] if the module does not
+    /// start; whoever finds it so tries again.
+    pub(crate) fn restart(&self, generation: u64, until: &Until) -> Result<(), HsmError> {
+        let mut state = self.state();
+        while state.restarting {
+            state = until.wait(&self.changed, state)?;
+        }
         if state.generation != generation {
-            return Ok(());
+            return if state.running { Ok(()) } else { Err(HsmError::Unreachable) };
         }
-        state.held().clear();
-        if let Some(context) = state.context.take() {
-            // A module whose token has gone may refuse to be finalised; whether it can be initialised tells.
-            let _ = context.finalize();
+        state.restarting = true;
+        while state.inside > 0 {
+            // Waiting gives the lock away; when the time is up, it is taken again.
+            state = match until.wait(&self.changed, state) {
+                Ok(state) => state,
+                Err(timeout) => {
+                    self.state().restarting = false;
+                    self.changed.notify_all();
+                    return Err(timeout);
+                }
+            };
         }
-        initialize(&state.library)?;
-        state.context = Some(state.library.clone());
+        drop(state);
+
+        for pool in self.pools.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade) {
+            pool.close();
+        }
+        // A module whose token has gone may refuse to be finalised; whether it can be initialised tells.
+        let _ = self.library.clone().finalize();
+        let started = initialize(&self.library, self.parameters.as_deref());
+
+        let mut state = self.state();
+        state.restarting = false;
+        state.running = started.is_ok();
         state.generation += 1;
-        tracing::info!(generation = state.generation, "PKCS #11 module started anew");
-        Ok(())
+        self.changed.notify_all();
+        match started {
+            Ok(()) => {
+                tracing::info!(generation = state.generation, "PKCS #11 module started anew");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!(%error, "PKCS #11 module does not start");
+                Err(HsmError::Unreachable)
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Module {
     fn drop(&mut self) {
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        state.held.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
-        if let Some(context) = state.context.take() {
-            let _ = context.finalize();
+        let mut modules = MODULES.lock().unwrap_or_else(PoisonError::into_inner);
+        // Somebody may have loaded it again in the meantime: then it is theirs.
+        if modules.get(&self.key).is_some_and(|module| module.strong_count() == 0) {
+            modules.remove(&self.key);
+            let _ = self.library.clone().finalize();
         }
     }
 }
 
-impl State {
-    pub(crate) fn held(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Held>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+/// A thread inside the module.
+pub(crate) struct Inside<'a> {
+    module: &'a Module,
+    /// Which start of the module this is.
+    pub(crate) generation: u64,
+    running: bool,
+}
+
+impl Inside<'_> {
+    /// The module; `None` while it could not be started.
+    pub(crate) fn context(&self) -> Option<&Pkcs11> {
+        self.running.then_some(&self.module.library)
     }
 }
 
-fn initialize(library: &Pkcs11) -> Result<(), Error> {
-    match library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.module.state().inside -= 1;
+        self.module.changed.notify_all();
+    }
+}
+
+fn initialize(library: &Pkcs11, parameters: Option<&str>) -> Result<(), Error> {
+    match raw::initialize(library, parameters) {
         // Another part of the process uses the module, past this registry.
         Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => Ok(()),
         result => result,

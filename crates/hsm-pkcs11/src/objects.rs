@@ -16,6 +16,7 @@ use spki::EncodePublicKey;
 use crate::capabilities::Capabilities;
 use crate::error::Fault;
 use crate::provisioning::Refusal;
+use crate::token::Call;
 
 const RSA_BITS: u64 = 2048;
 const HMAC_BYTES: u64 = 32;
@@ -57,7 +58,7 @@ pub(crate) struct Found {
 }
 
 /// The one private or secret key of that name.
-pub(crate) fn find(session: &Session, name: &KeyName) -> Result<Found, Fault> {
+pub(crate) fn find(session: &Call<'_>, name: &KeyName) -> Result<Found, Fault> {
     let candidates = session.find_objects(&[Attribute::Label(name.as_str().into())])?;
     let mut found = Vec::new();
     for handle in candidates {
@@ -66,18 +67,22 @@ pub(crate) fn find(session: &Session, name: &KeyName) -> Result<Found, Fault> {
     match (found.pop(), found.is_empty()) {
         (Some(key), true) => Ok(key),
         (Some(_), false) => Err(HsmError::SeveralKeys(name.clone()).into()),
-        (None, _) => Err(HsmError::NoSuchKey(name.clone()).into()),
+        (None, _) => {
+            session.has_seen_all()?;
+            Err(HsmError::NoSuchKey(name.clone()).into())
+        }
     }
 }
 
 /// All private and secret keys of ours.
-pub(crate) fn all(session: &Session) -> Result<Vec<Found>, Fault> {
+pub(crate) fn all(session: &Call<'_>) -> Result<Vec<Found>, Fault> {
     let mut found = Vec::new();
     for class in [ObjectClass::PRIVATE_KEY, ObjectClass::SECRET_KEY] {
         for handle in session.find_objects(&[Attribute::Class(class), Attribute::Token(true)])? {
             found.extend(ours(session, handle)?);
         }
     }
+    session.has_seen_all()?;
     Ok(found)
 }
 
@@ -100,7 +105,7 @@ fn ours(session: &Session, handle: ObjectHandle) -> Result<Option<Found>, Fault>
 }
 
 /// The public half of a key pair, as DER-encoded SubjectPublicKeyInfo.
-pub(crate) fn public_key(session: &Session, key: &Found) -> Result<Vec<u8>, Fault> {
+pub(crate) fn public_key(session: &Call<'_>, key: &Found) -> Result<Vec<u8>, Fault> {
     let id = match key.kind {
         KeyKind::EcP256 | KeyKind::EcP384 | KeyKind::Rsa2048 => identifier(&key.name, key.kind),
         _ => None,
@@ -172,16 +177,33 @@ pub(crate) fn mechanism_of(kind: KeyKind, capabilities: &Capabilities) -> Mechan
     }
 }
 
-/// Makes a key, and looks whether it is as it was to be.
+/// Makes a key that is not there yet, and looks whether it is as it was to be. `begun` is set once the token has been told to make
+/// it: when the line is lost after that, the key may be there or not, and the next attempt looks.
 ///
 /// # Errors
 /// [`Refusal`] if the token made another key than it was told to; that one is destroyed.
 pub(crate) fn generate(
-    session: &Session,
+    session: &Call<'_>,
     name: &KeyName,
     kind: KeyKind,
     capabilities: &Capabilities,
+    begun: &mut bool,
 ) -> Result<Result<(), Refusal>, Fault> {
+    match find(session, name) {
+        // The attempt before has made it.
+        Ok(key) if *begun && key.kind == kind => {
+            let checked = is_as_asked(session, key.handle, mechanism_of(kind, capabilities))?;
+            if checked.is_err() {
+                destroy(session, &key)?;
+            }
+            return Ok(checked);
+        }
+        Ok(_) => return Err(HsmError::SeveralKeys(name.clone()).into()),
+        Err(Fault::Answer(HsmError::NoSuchKey(_))) => {}
+        Err(fault) => return Err(fault),
+    }
+    remove_public(session, name, kind)?;
+    *begun = true;
     let id = identifier(name, kind).ok_or_else(|| HsmError::WrongKind(name.clone()))?;
     let mechanism = mechanism_of(kind, capabilities);
     let mut template = protection(name, id, mechanism);
@@ -268,13 +290,18 @@ fn is_as_asked(session: &Session, key: ObjectHandle, mechanism: MechanismType) -
 
 /// Removes a key, and its public half.
 pub(crate) fn destroy(session: &Session, key: &Found) -> Result<(), Fault> {
-    if let Some(id) = identifier(&key.name, key.kind) {
-        let template = [Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Id(id.to_vec())];
-        for public in session.find_objects(&template)? {
-            session.destroy_object(public)?;
-        }
-    }
+    remove_public(session, &key.name, key.kind)?;
     Ok(session.destroy_object(key.handle)?)
+}
+
+/// Removes the public half of a key: also one that was left alone, when the line was lost while a pair was made or destroyed.
+fn remove_public(session: &Session, name: &KeyName, kind: KeyKind) -> Result<(), Fault> {
+    let Some(id) = identifier(name, kind) else { return Ok(()) };
+    let template = [Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Id(id.to_vec())];
+    for public in session.find_objects(&template)? {
+        session.destroy_object(public)?;
+    }
+    Ok(())
 }
 
 /// The name of a curve, as `CKA_EC_PARAMS` has it (RFC 5480 §2.1.1.1).

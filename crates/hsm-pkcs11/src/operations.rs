@@ -1,6 +1,7 @@
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use cryptoki::mechanism::kbkdf::{Endianness, KbkdfCounterFormat, KbkdfParams, PrfDataParam, PrfDataParamType};
 use cryptoki::mechanism::{Mechanism, MechanismType};
@@ -16,15 +17,18 @@ use zeroize::Zeroizing;
 
 use crate::capabilities::Capabilities;
 use crate::error::{Fault, TokenError};
+use crate::module::Until;
 use crate::objects::{self, Found, find};
 use crate::provisioning::Refusal;
-use crate::token::{Pin, Token, TokenSelector};
+use crate::token::{Call, Pin, Token, TokenSelector};
 use crate::workers::Workers;
 
 /// The counter of SP 800-108 in SCP03 is one byte (Amendment D §4.1.5).
 const COUNTER_BITS: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 /// Calls that may be under way in a token at one time.
 const WORKERS: usize = 4;
+/// How long trying out what a token can do may take.
+const PROBING: Duration = Duration::from_secs(60);
 
 /// A token of a PKCS #11 module as the HSM of a terminal or an authority.
 pub struct Pkcs11Hsm {
@@ -32,6 +36,8 @@ pub struct Pkcs11Hsm {
     workers: Workers,
     identity: HsmIdentity,
     capabilities: Capabilities,
+    /// Held by whoever makes a key.
+    making: Arc<Mutex<()>>,
 }
 
 impl Pkcs11Hsm {
@@ -40,13 +46,14 @@ impl Pkcs11Hsm {
     /// # Errors
     /// See [`TokenError`].
     pub fn open(selector: TokenSelector, pin: Pin, clock: SharedClock) -> Result<Self, TokenError> {
-        let (token, info) = Token::open(selector, pin)?;
+        let (token, info) = Token::open(selector, pin, Arc::clone(&clock))?;
         let identity = HsmIdentity {
             manufacturer: info.manufacturer_id().to_owned(),
             model: info.model().to_owned(),
             serial: info.serial_number().to_owned(),
         };
-        let capabilities = Capabilities::probe(&token)?;
+        let capabilities =
+            Capabilities::probe(&token, &Until { deadline: clock.deadline_in(PROBING), clock: Arc::clone(&clock) })?;
         if !capabilities.sp800_108 {
             tracing::warn!(
                 serial = identity.serial,
@@ -55,7 +62,7 @@ impl Pkcs11Hsm {
         }
         let workers = Workers::start(WORKERS, clock)
             .map_err(|source| HsmError::Failed { function: "thread", source: Box::new(source) })?;
-        Ok(Self { token: Arc::new(token), workers, identity, capabilities })
+        Ok(Self { token: Arc::new(token), workers, identity, capabilities, making: Arc::default() })
     }
 
     /// What the token was found to do.
@@ -67,43 +74,45 @@ impl Pkcs11Hsm {
     /// Makes a key that is not there yet.
     ///
     /// # Errors
-    /// [`Refusal`] if the token did not make the key as it was told to; [`HsmError::SeveralKeys`] if the name is taken.
+    /// [`Refusal`] if the token did not make the key as it was told to; [`HsmError::SeveralKeys`] if the name is taken. After
+    /// [`HsmError::Unreachable`] and [`HsmError::Timeout`] the key may have been made or not; never are there two.
     pub fn generate(&self, name: &KeyName, kind: KeyKind, deadline: Deadline) -> Result<Result<(), Refusal>, HsmError> {
         let (name, capabilities) = (name.clone(), self.capabilities);
-        self.once(deadline, move |session| match find(session, &name) {
-            Ok(_) => Err(HsmError::SeveralKeys(name.clone()).into()),
-            Err(Fault::Answer(HsmError::NoSuchKey(_))) => objects::generate(session, &name, kind, &capabilities),
-            Err(fault) => Err(fault),
+        let making = Arc::clone(&self.making);
+        let mut begun = false;
+        self.ask(deadline, move |session| {
+            // One at a time, so that two threads do not both find that the name is free.
+            let _turn = making.lock().unwrap_or_else(PoisonError::into_inner);
+            objects::generate(session, &name, kind, &capabilities, &mut begun)
         })
     }
 
     /// Destroys a key.
     ///
     /// # Errors
-    /// [`HsmError::NoSuchKey`].
+    /// [`HsmError::NoSuchKey`]. After [`HsmError::Unreachable`] and [`HsmError::Timeout`] the key may be destroyed or not.
     pub fn destroy(&self, name: &KeyName, deadline: Deadline) -> Result<(), HsmError> {
         let name = name.clone();
-        self.once(deadline, move |session| objects::destroy(session, &find(session, &name)?))
+        let mut begun = false;
+        self.ask(deadline, move |session| match find(session, &name) {
+            // The attempt before has destroyed it.
+            Err(Fault::Answer(HsmError::NoSuchKey(_))) if begun => Ok(()),
+            Err(fault) => Err(fault),
+            Ok(key) => {
+                begun = true;
+                objects::destroy(session, &key)
+            }
+        })
     }
 
-    /// Something that may be repeated when it was lost on the way.
+    /// Has `job` done on a session; it is begun anew when the session was lost on the way.
     fn ask<T: Send + 'static>(
         &self,
         deadline: Deadline,
-        job: impl Fn(&Session) -> Result<T, Fault> + Send + 'static,
+        job: impl FnMut(&Call<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, HsmError> {
         let token = Arc::clone(&self.token);
-        self.workers.run(deadline, move || token.work(true, job))
-    }
-
-    /// Something that must not be done twice.
-    fn once<T: Send + 'static>(
-        &self,
-        deadline: Deadline,
-        job: impl Fn(&Session) -> Result<T, Fault> + Send + 'static,
-    ) -> Result<T, HsmError> {
-        let token = Arc::clone(&self.token);
-        self.workers.run(deadline, move || token.work(false, job))
+        self.workers.run(deadline, move |until| token.work(until, job))
     }
 }
 

@@ -1,30 +1,39 @@
 //! One token: found in its module, logged in to, and asked through sessions.
 
 use std::fmt;
+use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use cryptoki::context::Pkcs11;
 use cryptoki::error::{Error, RvError};
-use cryptoki::session::{Session, UserType};
+use cryptoki::session::{Session, SessionState, UserType};
 use cryptoki::slot::{Slot, TokenInfo};
 use hsm::HsmError;
+use madoguchi_time::SharedClock;
 use secrecy::SecretString;
 
 use crate::error::{Fault, Loss, TokenError, failed, loss};
-use crate::module::{Module, State};
+use crate::module::{Inside, Module, Until};
+use crate::sessions::{Lent, Pool};
 
-/// How often a call that may be repeated is begun, at most.
+/// How often a call is begun, at most.
 const ATTEMPTS: usize = 4;
+/// How long a token that is being opened waits for a module that others are starting anew.
+const OPENING: Duration = Duration::from_secs(60);
 
 /// A token's user PIN. It is kept for as long as the token is used: after the module has been started anew it is needed again.
 pub type Pin = SecretString;
 
 /// Which token.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenSelector {
     /// Where the module is.
     pub module: PathBuf,
+    /// What the module is told when it is initialised, as its manual says; most modules want nothing. NSS softokn wants the place
+    /// of its database. All tokens of one module in one program are opened with the same.
+    pub parameters: Option<String>,
     /// The token's label.
     pub label: Option<String>,
     /// The token's serial number.
@@ -33,144 +42,219 @@ pub struct TokenSelector {
 
 /// A token in use.
 pub(crate) struct Token {
+    // Before the module, so that the sessions are closed first.
+    sessions: Arc<Pool<Session>>,
     module: Arc<Module>,
     selector: TokenSelector,
     pin: Pin,
-    /// The number of its sessions in the module.
-    number: u64,
+    /// A token without a PIN never says that somebody is logged in.
+    has_login: bool,
+    /// The PIN was refused after the token had been opened: it is never given again.
+    refused: OnceLock<()>,
 }
 
 impl Token {
     /// Finds the token and logs in.
-    pub(crate) fn open(selector: TokenSelector, pin: Pin) -> Result<(Self, TokenInfo), TokenError> {
-        let module = Module::load(&selector.module)?;
-        let number = module.register();
-        let token = Self { module, selector, pin, number };
-        let info = {
-            let state = token.module.enter();
-            let context = state.context.as_ref().ok_or(HsmError::Unreachable)?;
-            let slot = token.slot(context)?;
-            let info = context.get_token_info(slot).map_err(failed)?;
-            let anchor = token.log_in(context, slot)?;
-            state.held().entry(token.number).or_default().anchor = Some(anchor);
-            info
+    pub(crate) fn open(selector: TokenSelector, pin: Pin, clock: SharedClock) -> Result<(Self, TokenInfo), TokenError> {
+        let until = Until { deadline: clock.deadline_in(OPENING), clock };
+        let module = Module::load(&selector.module, selector.parameters.as_deref())?;
+        let mut inside = module.enter(&until)?;
+        if inside.context().is_none() {
+            let generation = inside.generation;
+            drop(inside);
+            module.restart(generation, &until)?;
+            inside = module.enter(&until)?;
+        }
+        let context = inside.context().ok_or(HsmError::Unreachable)?;
+        let slot = slot(context, &selector)?;
+        let info = context.get_token_info(slot).map_err(failed)?;
+        // The same token is to be found again, not another that was given the same label.
+        let serial = Some(info.serial_number().to_owned());
+        let token = Self {
+            sessions: module.pool(),
+            module: Arc::clone(&module),
+            selector: TokenSelector { serial, ..selector },
+            pin,
+            has_login: info.login_required(),
+            refused: OnceLock::new(),
         };
+        let opened = token
+            .sessions
+            .lend(|| Ok(log_in(context, slot, &token.pin)?), || Ok(context.open_rw_session(slot)?), &until)
+            .map(Lent::keep);
+        match opened {
+            Ok(()) => {}
+            Err(Fault::Answer(answer)) => return Err(answer.into()),
+            Err(Fault::Call(error)) => return Err(pin_problem(&error).unwrap_or_else(|| failed(error).into())),
+        }
+        drop(inside);
         Ok((token, info))
     }
 
-    /// The module's context and the token's slot, for what needs no session.
-    pub(crate) fn with_slot<T>(&self, look: impl FnOnce(&Pkcs11, Slot) -> T) -> Result<T, TokenError> {
-        let state = self.module.enter();
-        let context = state.context.as_ref().ok_or(HsmError::Unreachable)?;
-        Ok(look(context, self.slot(context)?))
+    /// The module and the token's slot, for what needs no session.
+    pub(crate) fn with_slot<T>(&self, until: &Until, look: impl FnOnce(&Pkcs11, Slot) -> T) -> Result<T, TokenError> {
+        let inside = self.module.enter(until)?;
+        let context = inside.context().ok_or(HsmError::Unreachable)?;
+        Ok(look(context, slot(context, &self.selector)?))
     }
 
-    fn slot(&self, context: &Pkcs11) -> Result<Slot, TokenError> {
-        let mut fitting = Vec::new();
-        for slot in context.get_slots_with_token().map_err(failed)? {
-            // A slot whose token can't be read is none of ours.
-            let Ok(info) = context.get_token_info(slot) else { continue };
-            let fits = |wanted: &Option<String>, has: &str| wanted.as_deref().is_none_or(|wanted| wanted == has);
-            if info.token_initialized()
-                && fits(&self.selector.label, info.label())
-                && fits(&self.selector.serial, info.serial_number())
-            {
-                fitting.push(slot);
-            }
-        }
-        match *fitting {
-            [slot] => Ok(slot),
-            [] => Err(TokenError::NoToken),
-            _ => Err(TokenError::SeveralTokens(fitting.len())),
-        }
-    }
-
-    fn log_in(&self, context: &Pkcs11, slot: Slot) -> Result<Session, TokenError> {
-        let session = context.open_rw_session(slot).map_err(failed)?;
-        match session.login(UserType::User, Some(&self.pin)) {
-            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(session),
-            Err(Error::Pkcs11(RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange, _)) => {
-                Err(TokenError::PinRefused)
-            }
-            Err(Error::Pkcs11(RvError::PinLocked, _)) => Err(TokenError::PinBlocked),
-            Err(error) => Err(failed(error).into()),
-        }
-    }
-
-    /// Works on a session of this token. What may be `repeated` is begun anew after a loss has been mended.
-    pub(crate) fn work<T>(&self, repeated: bool, job: impl Fn(&Session) -> Result<T, Fault>) -> Result<T, HsmError> {
-        for attempt in 1.. {
-            let last = attempt == ATTEMPTS || !repeated;
-            let (generation, error) = match self.attempt(&job) {
-                (_, Ok(done)) => return Ok(done),
-                (_, Err(Fault::Answer(answer))) => return Err(answer),
-                (generation, Err(Fault::Call(error))) => (generation, error),
+    /// Works on a session of this token. After a loss that could be mended, `job` is begun anew: a job that must not be done twice
+    /// finds out for itself how far it had come.
+    pub(crate) fn work<T>(
+        &self,
+        until: &Until,
+        mut job: impl FnMut(&Call<'_>) -> Result<T, Fault>,
+    ) -> Result<T, HsmError> {
+        for attempt in 1..=ATTEMPTS {
+            until.remaining()?;
+            let inside = self.module.enter(until)?;
+            let generation = inside.generation;
+            let result = self.attempt(&inside, until, &mut job);
+            drop(inside);
+            let (error, loss) = match result {
+                Ok(done) => return Ok(done),
+                Err((Fault::Answer(answer), _)) => return Err(answer),
+                Err((Fault::Call(error), loss)) => (error, loss),
             };
-            let loss = loss(&error);
             tracing::debug!(%error, ?loss, attempt, "PKCS #11 call failed");
-            let mended = match loss {
+            match loss {
                 Loss::None => return Err(failed(error)),
-                Loss::Session => true,
-                Loss::Login => {
-                    self.module.forget(self.number);
-                    true
-                }
-                Loss::Module => self.module.restart(generation).is_ok(),
-            };
-            if last || !mended {
-                return Err(if loss == Loss::Module { HsmError::Unreachable } else { failed(error) });
+                Loss::Session | Loss::Login => {}
+                Loss::Doubtful | Loss::Module => self.module.restart(generation, until)?,
             }
         }
         Err(HsmError::Unreachable)
     }
 
-    /// Also tells in which generation of the module it was tried.
-    fn attempt<T>(&self, job: impl Fn(&Session) -> Result<T, Fault>) -> (u64, Result<T, Fault>) {
-        let state = self.module.enter();
-        let generation = state.generation;
-        let session = match self.session(&state) {
-            Ok(session) => session,
-            Err(fault) => return (generation, Err(fault)),
+    /// Also tells what a failure means.
+    fn attempt<T>(
+        &self,
+        inside: &Inside<'_>,
+        until: &Until,
+        job: &mut impl FnMut(&Call<'_>) -> Result<T, Fault>,
+    ) -> Result<T, (Fault, Loss)> {
+        let gone = |rv| Fault::Call(Error::Pkcs11(rv, cryptoki::context::Function::GetSlotList));
+        let context = inside.context().ok_or((gone(RvError::CryptokiNotInitialized), Loss::Module))?;
+        // A token that was there and is not: a module may see it only when it is started anew.
+        let slot = || slot(context, &self.selector).map_err(|_| gone(RvError::TokenNotPresent));
+        let log_in = || self.log_in_again(context, slot()?);
+        // Where no session and no login can be had, the module stands in the way.
+        let lent = self
+            .sessions
+            .lend(log_in, || Ok(context.open_rw_session(slot()?)?), until)
+            .map_err(|fault| (fault, Loss::Module))?;
+        let session = lent.session().map_err(|fault| (fault, Loss::Session))?;
+        let is_logged_in = || {
+            !self.has_login
+                || session
+                    .get_session_info()
+                    .is_ok_and(|info| matches!(info.session_state(), SessionState::RwUser | SessionState::RoUser))
         };
-        let result = job(&session);
-        match &result {
-            // The session is closed.
-            Err(Fault::Call(error)) if loss(error) != Loss::None => {}
-            _ => state.held().entry(self.number).or_default().idle.push(session),
+        let sees_all = || !lent.is_of_the_past() && is_logged_in();
+        let fault = match job(&Call { session, sees_all: &sees_all }) {
+            Ok(done) => {
+                lent.keep();
+                return Ok(done);
+            }
+            Err(fault) => fault,
+        };
+        let loss = match &fault {
+            Fault::Answer(_) => Loss::None,
+            Fault::Call(error) => match loss(error) {
+                Loss::Session if !is_logged_in() => Loss::Login,
+                Loss::Doubtful if session.get_session_info().is_ok() => Loss::None,
+                loss => loss,
+            },
+        };
+        match loss {
+            Loss::None => lent.keep(),
+            Loss::Login => lent.all_lost(),
+            // Closed.
+            Loss::Session | Loss::Doubtful | Loss::Module => drop(lent),
         }
-        (generation, result)
+        Err((fault, loss))
     }
 
-    /// A session that is logged in.
-    fn session(&self, state: &State) -> Result<Session, Fault> {
-        let context = state.context.as_ref().ok_or(HsmError::Unreachable)?;
-        if let Some(session) = state.held().entry(self.number).or_default().idle.pop() {
-            return Ok(session);
+    /// Logs in after the login was lost. A PIN that is refused now was changed or blocked by somebody: it is not given again.
+    fn log_in_again(&self, context: &Pkcs11, slot: Slot) -> Result<Session, Fault> {
+        if self.refused.get().is_some() {
+            return Err(HsmError::PinRefused.into());
         }
-        let slot = self.slot(context).map_err(unreachable)?;
-        let has_anchor = state.held().get(&self.number).is_some_and(|held| held.anchor.is_some());
-        if !has_anchor {
-            let anchor = self.log_in(context, slot).map_err(unreachable)?;
-            state.held().entry(self.number).or_default().anchor = Some(anchor);
-        }
-        Ok(context.open_rw_session(slot)?)
+        log_in(context, slot, &self.pin).map_err(|error| {
+            let Some(_) = pin_problem(&error) else { return error.into() };
+            tracing::error!(token = self.selector.label, %error, "the HSM refuses its PIN; it is not tried again");
+            let _ = self.refused.set(());
+            HsmError::PinRefused.into()
+        })
     }
 }
 
-/// A token that was there when it was opened and is not now.
-fn unreachable(error: TokenError) -> Fault {
+/// A session for one piece of work.
+pub(crate) struct Call<'a> {
+    session: &'a Session,
+    sees_all: &'a dyn Fn() -> bool,
+}
+
+impl Call<'_> {
+    /// To be asked when something is not there: without the login, private objects are not refused, they are invisible.
+    ///
+    /// # Errors
+    /// The loss of the login, if it was lost at any time since the call began.
+    pub(crate) fn has_seen_all(&self) -> Result<(), Fault> {
+        if (self.sees_all)() {
+            Ok(())
+        } else {
+            Err(Error::Pkcs11(RvError::UserNotLoggedIn, cryptoki::context::Function::FindObjects).into())
+        }
+    }
+}
+
+impl Deref for Call<'_> {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        self.session
+    }
+}
+
+/// The slot that the token is in now.
+fn slot(context: &Pkcs11, selector: &TokenSelector) -> Result<Slot, TokenError> {
+    let mut fitting = Vec::new();
+    for slot in context.get_slots_with_token().map_err(failed)? {
+        // A slot whose token can't be read is none of ours.
+        let Ok(info) = context.get_token_info(slot) else { continue };
+        let fits = |wanted: &Option<String>, has: &str| wanted.as_deref().is_none_or(|wanted| wanted == has);
+        if info.token_initialized()
+            && fits(&selector.label, info.label())
+            && fits(&selector.serial, info.serial_number())
+        {
+            fitting.push(slot);
+        }
+    }
+    match *fitting {
+        [slot] => Ok(slot),
+        [] => Err(TokenError::NoToken),
+        _ => Err(TokenError::SeveralTokens(fitting.len())),
+    }
+}
+
+/// A session that is logged in.
+fn log_in(context: &Pkcs11, slot: Slot, pin: &Pin) -> Result<Session, Error> {
+    let session = context.open_rw_session(slot)?;
+    match session.login(UserType::User, Some(pin)) {
+        Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(session),
+        Err(error) => Err(error),
+    }
+}
+
+/// Did the PIN fail, and not the line?
+fn pin_problem(error: &Error) -> Option<TokenError> {
     match error {
-        TokenError::Hsm(HsmError::Failed { source, .. }) => match source.downcast::<Error>() {
-            Ok(error) => Fault::Call(*error),
-            Err(_) => HsmError::Unreachable.into(),
-        },
-        _ => Error::Pkcs11(RvError::TokenNotPresent, cryptoki::context::Function::GetSlotList).into(),
-    }
-}
-
-impl Drop for Token {
-    fn drop(&mut self) {
-        self.module.forget(self.number);
+        Error::Pkcs11(RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange | RvError::PinExpired, _) => {
+            Some(TokenError::PinRefused)
+        }
+        Error::Pkcs11(RvError::PinLocked, _) => Some(TokenError::PinBlocked),
+        _ => None,
     }
 }
 

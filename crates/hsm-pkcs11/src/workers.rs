@@ -1,11 +1,14 @@
 //! Threads that call the module, so that whoever waits can stop waiting.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, thread};
 
 use hsm::HsmError;
 use madoguchi_time::{Deadline, SharedClock};
+
+use crate::module::Until;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -30,17 +33,17 @@ impl Workers {
     pub(crate) fn run<T: Send + 'static>(
         &self,
         deadline: Deadline,
-        job: impl FnOnce() -> Result<T, HsmError> + Send + 'static,
+        job: impl FnOnce(&Until) -> Result<T, HsmError> + Send + 'static,
     ) -> Result<T, HsmError> {
         if deadline.has_passed(&*self.clock) {
             return Err(HsmError::Timeout);
         }
         let (answer, answered) = mpsc::sync_channel(1);
-        let clock = Arc::clone(&self.clock);
+        let until = Until { deadline, clock: Arc::clone(&self.clock) };
         let job = Box::new(move || {
-            if !deadline.has_passed(&*clock) {
+            if until.remaining().is_ok() {
                 // Whoever waited may have gone.
-                let _ = answer.send(job());
+                let _ = answer.send(job(&until));
             }
         });
         self.jobs.send(job).map_err(|_| HsmError::Unreachable)?;
@@ -57,6 +60,7 @@ fn work(queue: &Mutex<Receiver<Job>>) {
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
-        job();
+        // A panic is the end of its job, whose answer then never comes, and not of the thread.
+        let _ = panic::catch_unwind(AssertUnwindSafe(job));
     }
 }

@@ -87,7 +87,7 @@ fn new_token(label: &str) -> TokenSelector {
     session.login(UserType::So, Some(&Pin::from(SO_PIN))).unwrap();
     session.init_pin(&Pin::from(PIN)).unwrap();
     session.logout().unwrap();
-    TokenSelector { module: module(), label: Some(label.to_owned()), serial: None }
+    TokenSelector { module: module(), label: Some(label.to_owned()), ..TokenSelector::default() }
 }
 
 fn open(selector: TokenSelector) -> Pkcs11Hsm {
@@ -118,10 +118,10 @@ fn a_wrong_pin_is_told_and_not_tried_again() {
 }
 
 fn a_token_that_is_not_there_is_told() {
-    let selector = TokenSelector { module: module(), label: Some("nobody's".into()), serial: None };
+    let selector = TokenSelector { module: module(), label: Some("nobody's".into()), ..TokenSelector::default() };
     let none = Pkcs11Hsm::open(selector, Pin::from(PIN), SystemClock::shared());
     assert!(matches!(none, Err(TokenError::NoToken)), "{none:?}");
-    let selector = TokenSelector { module: "/nowhere/module.so".into(), label: None, serial: None };
+    let selector = TokenSelector { module: "/nowhere/module.so".into(), ..TokenSelector::default() };
     let none = Pkcs11Hsm::open(selector, Pin::from(PIN), SystemClock::shared());
     assert!(matches!(none, Err(TokenError::Module { .. })), "{none:?}");
 }

@@ -21,6 +21,10 @@ pub enum HsmError {
     /// The module is not there: unplugged, or its network line is down.
     #[error("the HSM is not reachable")]
     Unreachable,
+    /// The module no longer takes the PIN with which it was opened: it was changed, or is blocked. It is not given again, so that
+    /// tries are not used up.
+    #[error("the HSM refuses its PIN; it is not tried again")]
+    PinRefused,
     /// The module's own store can't be read: a damaged file.
     #[error("the HSM's store is damaged: {0}")]
     Damaged(String),
@@ -45,7 +49,7 @@ impl HsmError {
         match self {
             Self::Timeout => Recovery::Retry,
             Self::Unreachable => Recovery::Reconnect,
-            Self::NoSuchKey(_) | Self::SeveralKeys(_) | Self::WrongKind(_) => Recovery::Reconfigure,
+            Self::NoSuchKey(_) | Self::SeveralKeys(_) | Self::WrongKind(_) | Self::PinRefused => Recovery::Reconfigure,
             Self::Damaged(_) | Self::NotAuthentic | Self::Failed { .. } => Recovery::Fatal,
         }
     }
