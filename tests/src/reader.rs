@@ -90,8 +90,8 @@ struct Inner {
     repeats: bool,
     /// CLA INS P1 P2 of every command.
     headers: Vec<[u8; 4]>,
-    /// At which command, and what then happens.
-    interlude: Option<(u64, Box<dyn FnOnce() + Send>)>,
+    /// At which instruction, and what then happens.
+    interlude: Option<(u8, Box<dyn FnOnce() + Send>)>,
     connects: u64,
     /// Which attempt to open the card, and why it fails.
     unopened: Option<(u64, fn() -> CardError)>,
@@ -124,9 +124,9 @@ impl ReaderWatch {
         self.lock().wrong_bit = Some((n, bit));
     }
 
-    /// Before the `n`-th command, counted from 1, `happens`.
-    pub fn before(&self, n: u64, happens: impl FnOnce() + Send + 'static) {
-        self.lock().interlude = Some((n, Box::new(happens)));
+    /// Before the first command of this instruction, `happens`.
+    pub fn before(&self, instruction: u8, happens: impl FnOnce() + Send + 'static) {
+        self.lock().interlude = Some((instruction, Box::new(happens)));
     }
 
     /// The `n`-th attempt to open the card fails, counted from 1.
@@ -200,7 +200,7 @@ impl Inner {
 
     fn sends(&mut self, command: &CommandApdu) {
         self.headers.push([command.cla(), command.ins(), command.p1(), command.p2()]);
-        if let Some((_, happens)) = self.interlude.take_if(|(n, _)| *n == self.headers.len() as u64) {
+        if let Some((_, happens)) = self.interlude.take_if(|(instruction, _)| *instruction == command.ins()) {
             happens();
         }
         let Some(secret) = Secret::carried_by(command) else { return };

@@ -6,6 +6,7 @@
 use std::process::ExitCode;
 use std::sync::{Arc, RwLock};
 
+use jpki::card::ins;
 use libtest_mimic::Trial;
 use madoguchi_tests::Start;
 use madoguchi_tests::loops::{Findings, stack};
@@ -29,8 +30,12 @@ fn main() -> ExitCode {
             }),
             trial("service_dies", pcscd, |pcscd| {
                 let _alone = SERVICE.write().expect("no test has failed");
-                // In the look, at a key pair, at a write, at the last commit.
-                let places = [(Start::Fresh, 3), (Start::Fresh, 27), (Start::Issued, 24), (Start::Issued, 37)];
+                let places = [
+                    (Start::Fresh, ins::GET_SLOT_STATUS),
+                    (Start::Issued, ins::GENERATE_KEY_PAIR),
+                    (Start::Fresh, ins::WRITE_PENDING_CERTIFICATE),
+                    (Start::Issued, ins::COMMIT),
+                ];
                 comes_through("pcscd dies", stack::service_dies(pcscd, &places), places.len());
             }),
         ]

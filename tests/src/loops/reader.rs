@@ -326,7 +326,7 @@ pub fn silence(played: Played, start: Start) -> Findings {
 pub fn damage(played: Played, start: Start) -> Findings {
     let [status, data, mac] = [WrongBit::Status, WrongBit::Data, WrongBit::Mac].map(Trouble::WrongBit);
     let garbled = Trouble::Once(Fault::Garble);
-    at_every_place(played, start, |n, in_channel| match (in_channel, (n % 2 == 0) == (start == Start::Fresh)) {
+    at_every_place(played, start, |n, in_channel| match (in_channel, n.is_multiple_of(2) == (start == Start::Fresh)) {
         (false, _) => vec![status, data, mac, garbled],
         (true, false) => vec![status, data],
         (true, true) => vec![garbled, mac],
@@ -343,10 +343,10 @@ pub fn odd_status_words(played: Played, start: Start) -> Findings {
         let once = |sw: u16| Trouble::Once(Fault::StatusWord(sw));
         let of = |words: &[u16]| words[usize::try_from(n / 2).unwrap_or_default() % words.len()];
         let always = Trouble::Always(Fault::StatusWord(of(&refusals)));
-        match (in_channel, (n % 2 == 0) == (start == Start::Fresh)) {
+        match (in_channel, n.is_multiple_of(2) == (start == Start::Fresh)) {
             // Up to the look, an issue and a renewal are the same: half of the words are enough there.
             (false, half) => {
-                let here = |index: usize| start == Start::Fresh || (index % 2 == 0) == half;
+                let here = |index: usize| start == Start::Fresh || index.is_multiple_of(2) == half;
                 let words = ODD_STATUS_WORDS.into_iter().enumerate().filter(|(index, _)| here(*index));
                 words.map(|(_, sw)| once(sw)).chain([always]).collect()
             }

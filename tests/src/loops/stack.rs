@@ -242,12 +242,15 @@ pub fn another_program_meddles(pcscd: &Arc<PrivatePcscd>) -> Findings {
         let name = format!("{start:?}, another program: {meddling:?}");
         let watch = ReaderWatch::new(&desk.stage.conversation);
         let reader = desk.reader_name();
+        let happened = Arc::new(AtomicUsize::new(0));
+        let happening = happened.clone();
         let ended = desk.run(Variant::PRODUCT.plan(start), &watch, move |waits| {
             if waits == 1 {
                 meddling.happen(&reader);
+                happening.fetch_add(1, Ordering::Relaxed);
             }
         });
-        findings.struck += usize::from(ended.is_ok());
+        findings.struck += happened.load(Ordering::Relaxed);
         findings.note(&name, ended.map(drop).map_err(|error| format!("it ended with {error:?}")));
         findings.note(&name, watch.check_no_replay());
         desk.close(&mut findings, &name, true);
@@ -255,20 +258,20 @@ pub fn another_program_meddles(pcscd: &Arc<PrivatePcscd>) -> Findings {
     findings
 }
 
-/// pcscd dies at some APDUs of a procedure and is started anew: the terminal says that the service or the reader has gone, and
-/// the next procedure, with the new pcscd, settles what was left.
+/// pcscd dies before some command of a procedure, named by its instruction, and is started anew: the terminal says that the
+/// service or the reader has gone, and the next procedure, with the new pcscd, settles what was left.
 ///
 /// # Panics
 /// If the stage breaks down.
 #[must_use]
-pub fn service_dies(pcscd: &Arc<PrivatePcscd>, places: &[(Start, u64)]) -> Findings {
+pub fn service_dies(pcscd: &Arc<PrivatePcscd>, places: &[(Start, u8)]) -> Findings {
     let mut findings = Findings::default();
-    for &(start, n) in places {
+    for &(start, instruction) in places {
         let mut desk = Desk::new(start, pcscd.lease());
-        let name = format!("{start:?}, pcscd dies at APDU {n}");
+        let name = format!("{start:?}, pcscd dies at instruction {instruction:02X}");
         let watch = ReaderWatch::new(&desk.stage.conversation);
         let dying = pcscd.clone();
-        watch.before(n, move || dying.kill());
+        watch.before(instruction, move || dying.kill());
         let ended = desk.run(Variant::PRODUCT.plan(start), &watch, |_| {});
         findings.note(&name, says_that_it_has_gone(&ended));
         findings.note(&name, watch.check_no_replay());
