@@ -38,6 +38,8 @@ fn both_certificates_are_issued_and_renewed_through_pcscd() {
     assert_eq!(served.hear()["told"], "removed");
     let gone = run(&["card", "show", "--reader", "pcsc:no such reader"]);
     assert_eq!(gone.document()["error"]["code"], "reader-no-reader");
+    let mistyped = run(&["card", "show", "--reader", "RC-S300"]);
+    assert_eq!(mistyped.document()["error"]["code"], "sim-unknown-reader");
     drop(served);
 
     let world = town.world();

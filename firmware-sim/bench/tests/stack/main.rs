@@ -9,5 +9,6 @@ mod issuing;
 mod opensc;
 mod pins;
 mod place;
+mod readme;
 mod security_domain;
 mod signing;
