@@ -28,7 +28,7 @@
 //! ```
 //!
 //! From the authority's answer to a certificate that may be written to the card: [`check`] compares every field with the application, the
-//! card's key and the profile.
+//! card's key and the profile. Before it is asked for, [`check_public_key`] looks at the key that the card has made.
 
 mod application;
 pub mod card;
@@ -39,6 +39,7 @@ mod kind;
 pub mod oid;
 mod pin;
 pub mod profile;
+mod public_key;
 mod resident;
 pub mod text;
 pub mod validity;
@@ -53,6 +54,7 @@ pub use certificate::{
 pub use kind::CertificateKind;
 pub use pin::{Pin, PinError, PinRules};
 pub use profile::{CertificateProfile, IssuingProfile, KeyAlgorithm, LinkageProfile, Municipality};
+pub use public_key::{WeakKey, check_public_key};
 pub use resident::{Application, CertificateText, Resident, Sex};
 pub use text::{Choices, SubstitutionTable, TextError};
 pub use validity::{Validity, ValidityError, validity};

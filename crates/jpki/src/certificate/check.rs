@@ -12,7 +12,6 @@ use const_oid::db::rfc5912::{
 };
 use jiff::{SignedDuration, Timestamp};
 use rsa::RsaPublicKey;
-use rsa::traits::PublicKeyParts;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use signature::Verifier;
@@ -24,6 +23,7 @@ use super::name::DistinguishedName;
 use super::view::{AuthorityKey, CertificateError, CertificateView, Policy, SignedCertificate};
 use crate::kind::CertificateKind;
 use crate::profile::{CertificateProfile, IssuingProfile, KeyAlgorithm, Municipality};
+use crate::public_key::check_public_key;
 use crate::resident::Application;
 use crate::validity::{japanese_day, validity};
 
@@ -158,12 +158,8 @@ fn authority_name(expected: &Expected<'_>) -> DistinguishedName {
 /// 公開鍵: the very key that was made on the card, of the profile's algorithm.
 fn check_key(view: &CertificateView, expected: &Expected<'_>) -> Result<(), Mismatch> {
     require(*view.spki == expected.spki, Field::PublicKey)?;
-    let fits = match expected.profile.algorithm {
-        KeyAlgorithm::Rsa2048 => RsaPublicKey::from_public_key_der(&view.spki)
-            .is_ok_and(|key| key.size() == 256 && key.e() == &rsa::BigUint::from(65_537_u32)),
-        KeyAlgorithm::EcP384 => p384::PublicKey::from_public_key_der(&view.spki).is_ok(),
-    };
-    require(fits, Field::PublicKey)
+    let is_sound = check_public_key(&view.spki, expected.profile.algorithm).is_ok();
+    require(is_sound, Field::PublicKey)
 }
 
 /// シリアル番号, 発行者 and subject.
