@@ -102,6 +102,9 @@ fn procedure(messages: &Messages, error: &ProcedureError) -> (&'static str, Args
         }
         ProcedureError::AlreadyIssued(kind) => ("error-already-issued", vec![certificate(*kind)]),
         ProcedureError::CardMakesNoKeys => ("error-card-makes-no-keys", vec![]),
+        ProcedureError::WeakKey { kind, weakness } => {
+            ("error-weak-key", vec![certificate(*kind), ("weakness", messages.get(domain::weak_key(*weakness)).into())])
+        }
         ProcedureError::NothingToRenew(kind) => ("error-nothing-to-renew", vec![certificate(*kind)]),
         ProcedureError::PinBlocked(kind) => ("error-pin-blocked", vec![certificate(*kind)]),
         ProcedureError::Pin(reason) => ("error-pin", vec![("reason", domain::pin(messages, reason).into())]),

@@ -309,6 +309,7 @@ fn every_failure_of_a_procedure_is_explained() {
             ProcedureError::CardOfAnotherPerson { item: "birth" },
             ProcedureError::AlreadyIssued(Authentication),
             ProcedureError::CardMakesNoKeys,
+            ProcedureError::WeakKey { kind: Signature, weakness: jpki::WeakKey::Roca },
             ProcedureError::NothingToRenew(Signature),
             ProcedureError::PinBlocked(Signature),
             ProcedureError::Pin(jpki::PinError::WrongLength { min: 6, max: 16 }),

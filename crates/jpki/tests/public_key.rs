@@ -74,7 +74,7 @@ fn factor(random: &mut ChaCha20Rng, is_wanted: fn(&BigUint) -> bool) -> BigUint 
 /// Primes that nobody has chosen.
 static PRIMES: LazyLock<Vec<BigUint>> = LazyLock::new(|| {
     let mut random = ChaCha20Rng::seed_from_u64(20_171_016);
-    (0..8).map(|_| factor(&mut random, is_prime)).collect()
+    (0..5).map(|_| factor(&mut random, is_prime)).collect()
 });
 
 /// The product of the first 126 primes, with which the generator of CVE-2017-15361 made keys of 2,048 bits.

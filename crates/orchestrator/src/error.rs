@@ -73,6 +73,16 @@ pub enum ProcedureError {
     /// The card makes no keys itself, and this terminal has none made elsewhere.
     #[error("the card does not make keys itself")]
     CardMakesNoKeys,
+    /// The key pair that the card has made can be seen to be weak. The card's generator is at fault, so other cards of its kind may be, too.
+    /// No certificate was asked for.
+    #[error("the card made a weak key for the {kind:?} certificate")]
+    WeakKey {
+        /// For which certificate it was made.
+        kind: CertificateKind,
+        /// What is weak about it.
+        #[source]
+        weakness: jpki::WeakKey,
+    },
     /// A renewal needs a certificate to renew.
     #[error("the card has no {0:?} certificate to renew")]
     NothingToRenew(CertificateKind),
@@ -165,6 +175,7 @@ impl ProcedureError {
             Self::CardOfAnotherPerson { .. } => "card-of-another-person",
             Self::AlreadyIssued(_) => "already-issued",
             Self::CardMakesNoKeys => "card-makes-no-keys",
+            Self::WeakKey { .. } => "weak-key",
             Self::NothingToRenew(_) => "nothing-to-renew",
             Self::PinBlocked(_) => "pin-blocked",
             Self::Pin(_) => "pin",

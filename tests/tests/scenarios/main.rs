@@ -22,6 +22,7 @@ mod operators;
 mod pins;
 mod session;
 mod state_folder;
+mod weak_keys;
 
 const BOTH: [CertificateKind; 2] = CertificateKind::BOTH;
 

@@ -59,6 +59,9 @@ error-card-expired = The card has expired
 error-card-makes-no-keys = This card does not make keys itself
     .cause = It is of a kind whose keys are made elsewhere and brought onto it, which this terminal can't do
     .mend = Issue to another card, or ask maintenance. Nothing was changed
+error-weak-key = The card made a weak key for the { $certificate } ({ $weakness })
+    .cause = The card's key generator is faulty or of a weak make, so other cards of this kind may be, too. No certificate was asked for
+    .mend = Do not use this card any more. Report its kind and serial number to the card's issuer and to the information security officer. If the key overwrote an old certificate, that one is revoked
 error-nothing-to-renew = There is no { $certificate } to renew
     .cause = None was issued to this card yet
     .mend = Issue it without --renew
@@ -101,6 +104,17 @@ ineligible-under-fifteen = under 15 years of age
 ineligible-stay-ended = the period of stay has ended
 ineligible-not-yet-born = the date of birth lies in the future
 ineligible-other = the conditions are not met
+
+# What is weak about a key that the card has made.
+weak-key-malformed = it can't be read
+weak-key-other-algorithm = another algorithm than the card's
+weak-key-size = wrong length
+weak-key-exponent = wrong public exponent
+weak-key-small-factor = a small factor
+weak-key-close-primes = its primes are too close
+weak-key-roca = ROCA, CVE-2017-15361
+weak-key-not-on-curve = not on its curve
+weak-key-other = a known weakness
 
 # Why a PIN can't be used. The applicant reads it.
 pin-wrong-length = { $min ->

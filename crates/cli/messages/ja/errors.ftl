@@ -56,6 +56,9 @@ error-card-expired = カードの有効期限が切れています
 error-card-makes-no-keys = このカードは鍵ペアを生成できません
     .cause = 鍵ペアを外で作って書き込む種類のカードで、この端末では扱えません
     .mend = 別のカードに発行するか、保守担当者に連絡してください。カードは変わっていません
+error-weak-key = カードが生成した{ $certificate }の鍵は安全ではありません ({ $weakness })
+    .cause = カードの鍵生成に欠陥があり、同じ種類のほかのカードにもあるおそれがあります。電子証明書の発行は要求していません
+    .mend = このカードを使わないでください。カードの種類と製造番号を、カードの発行元と情報セキュリティ責任者に知らせてください。前の電子証明書が上書きされていた場合、それは失効済みです
 error-nothing-to-renew = 更新する{ $certificate }がありません
     .cause = このカードにはまだ電子証明書が発行されていません
     .mend = --renew を付けずに発行してください
@@ -98,6 +101,17 @@ ineligible-under-fifteen = 15 歳未満です
 ineligible-stay-ended = 在留期間が満了しています
 ineligible-not-yet-born = 生年月日が今日より後です
 ineligible-other = 要件を満たしていません
+
+# カードが生成した鍵の弱点。
+weak-key-malformed = 鍵を読み取れません
+weak-key-other-algorithm = アルゴリズムが違います
+weak-key-size = 鍵の長さが違います
+weak-key-exponent = 公開指数が違います
+weak-key-small-factor = 小さな素因数があります
+weak-key-close-primes = 素因数どうしが近すぎます
+weak-key-roca = ROCA、CVE-2017-15361
+weak-key-not-on-curve = 曲線上の点ではありません
+weak-key-other = 既知の弱点があります
 
 # 暗証番号が使えない理由。申請者が読む。
 pin-wrong-length = { $min ->

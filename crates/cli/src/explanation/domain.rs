@@ -1,6 +1,6 @@
 //! Words for what the domain refuses: PINs, applications, applicants.
 
-use jpki::{ApplicationError, Ineligible, PinError, TextError, TextField};
+use jpki::{ApplicationError, Ineligible, PinError, TextError, TextField, WeakKey};
 
 use super::Args;
 use crate::messages::Messages;
@@ -58,6 +58,21 @@ pub(crate) fn pin(messages: &Messages, reason: &PinError) -> String {
         _ => ("pin-other", vec![]),
     };
     messages.text(key, &args)
+}
+
+/// The key of the word for what is weak about a key.
+pub(super) fn weak_key(weakness: WeakKey) -> &'static str {
+    match weakness {
+        WeakKey::Malformed => "weak-key-malformed",
+        WeakKey::OtherAlgorithm => "weak-key-other-algorithm",
+        WeakKey::Size(_) => "weak-key-size",
+        WeakKey::Exponent => "weak-key-exponent",
+        WeakKey::SmallFactor(_) => "weak-key-small-factor",
+        WeakKey::ClosePrimes => "weak-key-close-primes",
+        WeakKey::Roca => "weak-key-roca",
+        WeakKey::NotOnCurve => "weak-key-not-on-curve",
+        _ => "weak-key-other",
+    }
 }
 
 pub(super) fn item_name(item: &str) -> &'static str {

@@ -116,12 +116,17 @@ fn begin_pin(case: &mut Case, kind: CertificateKind) -> Next {
     }
 }
 
+/// Asks for a certificate for the key that the card has made, if the key is sound.
 fn begin_request(case: &mut Case, kind: CertificateKind) -> Next {
     let state = case.kinds.get(&kind);
     let (Some(applicant), Some(state)) = (&case.input.applicant, state) else { return out_of_order("request") };
     let (Some(spki), Some(issuer)) = (&state.spki, case.input.issuers.get(&kind)) else {
         return out_of_order("request");
     };
+    // Here and not as soon as the key is known: if it has overwritten another, that one's certificate is revoked by now.
+    if let Err(weakness) = jpki::check_public_key(spki, case.input.profile.algorithm) {
+        return give_up(case, kind, ProcedureError::WeakKey { kind, weakness });
+    }
     let draft = CertificationRequest::draft(
         kind,
         &applicant.application,
