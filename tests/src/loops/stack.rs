@@ -31,9 +31,17 @@ const KEPT: Duration = Duration::from_millis(300);
 
 /// Time as it passes, with the date of the stage.
 #[derive(Debug)]
-struct RealTime {
+pub struct RealTime {
     began: Instant,
     stage: Arc<VirtualClock>,
+}
+
+impl RealTime {
+    /// The clock of a terminal on this stage whose reader takes real time.
+    #[must_use]
+    pub fn shared(stage: &Stage) -> SharedClock {
+        Arc::new(Self { began: Instant::now(), stage: stage.clock.clone() })
+    }
 }
 
 impl Clock for RealTime {
@@ -97,7 +105,7 @@ impl Desk {
         watch: &ReaderWatch,
         mut happens: impl FnMut(u32) + Send + 'static,
     ) -> Result<ProcedureReport, ProcedureError> {
-        let clock: SharedClock = Arc::new(RealTime { began: Instant::now(), stage: self.stage.clock.clone() });
+        let clock = RealTime::shared(&self.stage);
         let reader = PcscReader::new(ReaderChoice::Named(self.lease.name.clone()), clock.clone());
         let control = self.control();
         let interlude = Interlude {

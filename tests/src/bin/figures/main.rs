@@ -12,6 +12,8 @@ mod log_on;
 mod memory;
 mod palms;
 mod rsa_peer;
+#[cfg(feature = "pcsc")]
+mod stack;
 mod stopwatch;
 mod traffic;
 
@@ -26,6 +28,11 @@ fn main() -> ExitCode {
     let json = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => false,
         ["--json"] => true,
+        #[cfg(feature = "pcsc")]
+        [stack::COMMAND, reader, vpcd] => {
+            stack::measure(reader, vpcd);
+            return ExitCode::SUCCESS;
+        }
         _ => {
             eprintln!("usage: figures [--json]");
             return ExitCode::from(2);
@@ -38,6 +45,8 @@ fn main() -> ExitCode {
     report.take("palm", palms::take);
     report.take("log_on", log_on::take);
     report.take("demo_memory", memory::take);
+    #[cfg(feature = "pcsc")]
+    report.take("pcsc", stack::take);
     report.end();
     ExitCode::SUCCESS
 }
