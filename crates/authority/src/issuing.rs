@@ -19,7 +19,6 @@ use spki::SubjectPublicKeyInfoOwned;
 use crate::authority::{Authority, Outcome};
 use crate::certificate::{self, EndEntity};
 use crate::exchange::{Incoming, Refusal};
-use crate::keys;
 use crate::ocsp::serial;
 use crate::store::{Answer, Change, Issue, IssueKey, Sequence, State, Terminal, Witness};
 
@@ -115,7 +114,7 @@ impl Authority {
         let kind = self.kind_of_issuer(request.issuer.as_ref().ok_or_else(|| template("issuer is missing"))?)?;
         check_possession(message, &request.spki)?;
         let algorithm = self.config().issuing.algorithm;
-        keys::check(algorithm, &request.spki).map_err(|weakness| template(&weakness.to_string()))?;
+        jpki::check_public_key(&request.spki, algorithm).map_err(|weakness| template(&weakness.to_string()))?;
         if self.store().public_key_known(&Sha256::digest(&request.spki).into())? {
             return Err(Refusal::new(Failure::DuplicateCertReq, "there is a certificate for this key already"));
         }

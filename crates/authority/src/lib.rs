@@ -8,7 +8,6 @@ mod deciding;
 mod error;
 mod exchange;
 mod issuing;
-mod keys;
 mod ocsp;
 mod profile;
 mod service;
@@ -20,7 +19,6 @@ mod witness;
 
 pub use authority::{AcknowledgementError, Authority, CrlError};
 pub use error::{RegistrationFault, SetupError};
-pub use keys::WeakKey;
 pub use service::{Addresses, Service};
 pub use setup::{
     AuthorityCertificates, Config, TerminalCredentials, TerminalRegistration, add_terminal, certificates, exists,

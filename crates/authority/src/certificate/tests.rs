@@ -155,7 +155,7 @@ fn the_next_generation_differs_in_algorithms_only() {
     let names = Names(CertificateProfile::test());
     let kind = CertificateKind::Signature;
     let ours = root(&names, kind, &signer, serial(&golden), period(&golden)).unwrap();
-    crate::keys::check(KeyAlgorithm::EcP384, &signer.public_key().to_der().unwrap()).unwrap();
+    jpki::check_public_key(&signer.public_key().to_der().unwrap(), KeyAlgorithm::EcP384).unwrap();
     let tbs = ours.tbs_certificate.to_der().unwrap();
     let spki = signer.public_key().to_der().unwrap();
     authority_link::signature::verify(&spki, &ours.signature_algorithm, &tbs, ours.signature.raw_bytes()).unwrap();

@@ -22,6 +22,8 @@ use madoguchi_time::{Clock, VirtualClock};
 use p384::ecdsa::signature::Signer;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+use rsa::BigUint;
+use rsa::signature::SignatureEncoding;
 use sim_hsm::{Provision, SoftwareHsm};
 use spki::EncodePublicKey;
 use x509_cert::Certificate;
@@ -78,6 +80,8 @@ pub(crate) enum CardKey {
     Ec(p384::ecdsa::SigningKey),
     /// Made once for all tests: making one takes long.
     Rsa(Arc<SoftwareHsm>),
+    /// As the weak generator of CVE-2017-15361 makes one.
+    Roca(Box<rsa::RsaPrivateKey>),
 }
 
 impl CardKey {
@@ -89,8 +93,19 @@ impl CardKey {
         Self::Rsa(Arc::clone(&CARD))
     }
 
+    /// Primes of the form `k · M + (65537^a mod M)`, M being the product of the first 126 primes.
+    pub(crate) fn roca() -> Self {
+        let primes = (2..702_u32).filter(|n| (2..*n).take_while(|d| d * d <= *n).all(|d| n % d != 0));
+        let product: BigUint = primes.map(BigUint::from).product();
+        let least = (BigUint::from(3_u8) << 1022_usize) / &product + 1_u8;
+        let prime = |a: u32, k: u32| (&least + k) * &product + BigUint::from(65_537_u32).modpow(&a.into(), &product);
+        let key = rsa::RsaPrivateKey::from_p_q(prime(2_017, 55), prime(15_361, 71), 65_537_u32.into()).unwrap();
+        Self::Roca(Box::new(key))
+    }
+
     pub(crate) fn spki(&self) -> Vec<u8> {
         match self {
+            Self::Roca(key) => key.to_public_key().to_public_key_der().unwrap().into_vec(),
             Self::Ec(key) => key.verifying_key().to_public_key_der().unwrap().into_vec(),
             Self::Rsa(card) => card.public_key(&KeyName::new("card"), soon()).unwrap(),
         }
@@ -98,6 +113,10 @@ impl CardKey {
 
     pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
         match self {
+            Self::Roca(key) => {
+                let key = rsa::pkcs1v15::SigningKey::<rsa::sha2::Sha256>::new((**key).clone());
+                key.sign(message).to_vec()
+            }
             Self::Ec(key) => {
                 let signature: p384::ecdsa::DerSignature = key.sign(message);
                 signature.as_bytes().to_vec()

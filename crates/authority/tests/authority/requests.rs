@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use authority::Config;
 use authority::store::TerminalKey;
 use authority_link::message::{
     CertReqMsg, Failure, InfoTypeAndValue, PkiBody, PkiMessage, ProofOfPossession, RawAny, RawOctets, SingleAttribute,
@@ -13,7 +14,7 @@ use jpki::CertificateKind::{self, Authentication, Signature};
 use x509_cert::serial_number::SerialNumber;
 use zeroize::Zeroizing;
 
-use crate::fixtures::{CardKey, Counter, World, application, next_generation};
+use crate::fixtures::{CardKey, Counter, Issued, World, application, next_generation};
 
 /// What may be wrong with a request: its name, what is changed, and why it is refused.
 type Fault = (&'static str, fn(&mut PkiMessage), Failure);
@@ -232,6 +233,52 @@ fn a_key_is_certified_once_and_only_of_its_generation() {
     assert_eq!(certify(one, Signature, &key), Some(Failure::DuplicateCertReq));
     assert_eq!(certify(two, Authentication, &key), Some(Failure::DuplicateCertReq));
     assert_eq!(certify(one, Signature, &CardKey::rsa()), Some(Failure::BadCertTemplate));
+}
+
+/// Whoever had the key certified, at whichever terminal, and whatever became of the certificate.
+#[test]
+fn a_key_stays_certified_once_whatever_becomes_of_its_certificate() {
+    let world = World::new(&next_generation());
+    let [one, two] = &world.counters[..] else { unreachable!() };
+    let (key, transaction) = (world.card_key(), world.transaction());
+    let sent = one.protect(world.certification(one, Signature, &key, None), transaction, world.random(), world.now());
+    let first = world.deliver(one, sent.bytes());
+    let Answer::Issued { certificate, .. } = world.open(&sent, &first) else { panic!("not issued") };
+    let issued = Issued::new(transaction, &certificate, None);
+    let again = |counter: &Counter, predecessor, birth: &str| {
+        let mut person = application();
+        person.birth = birth.parse().unwrap();
+        let request = world.certification_of(counter, Authentication, &key, predecessor, &person);
+        let sent = counter.protect(request, world.transaction(), world.random(), world.now());
+        failure(&world, counter, &sent, sent.bytes())
+    };
+    for (counter, birth) in [(one, "1980-02-17"), (two, "1975-05-05")] {
+        assert_eq!(again(counter, None, birth), Some(Failure::DuplicateCertReq), "while it waits");
+    }
+    let confirmed = world.ask(two, Request::Confirm(Confirmation::by_sha256(issued.sha256)), transaction);
+    assert!(matches!(confirmed, Answer::Confirmed), "{confirmed:?}");
+    assert_eq!(again(two, None, "1975-05-05"), Some(Failure::DuplicateCertReq), "while it is valid");
+    // The certificate may be replaced, by one of another key.
+    let renewed = world.issue(two, Signature, Some(&issued.name));
+    let confirmed = world.ask(two, Request::Confirm(Confirmation::by_sha256(renewed.sha256)), renewed.transaction);
+    assert!(matches!(confirmed, Answer::Confirmed), "{confirmed:?}");
+    let superseded = world.ask(two, Request::Supersede(issued.name.clone()), world.transaction());
+    assert!(matches!(superseded, Answer::Revoked), "{superseded:?}");
+    assert_eq!(again(two, None, "1975-05-05"), Some(Failure::DuplicateCertReq), "when it is superseded");
+    // Nothing of this is a repeated message: the same bytes get the same answer, for ever.
+    assert_eq!(world.deliver(one, sent.bytes()), first);
+}
+
+#[test]
+fn a_weak_key_is_not_certified_though_the_terminal_did_not_mind() {
+    let world = World::new(&Config::default());
+    let counter = &world.counters[0];
+    for kind in CertificateKind::BOTH {
+        let request = world.certification(counter, kind, &CardKey::roca(), None);
+        let sent = counter.protect(request, world.transaction(), world.random(), world.now());
+        assert_eq!(failure(&world, counter, &sent, sent.bytes()), Some(Failure::BadCertTemplate), "{kind:?}");
+    }
+    assert_eq!(world.authority.store().counts().unwrap(), []);
 }
 
 #[test]
