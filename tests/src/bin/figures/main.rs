@@ -47,6 +47,8 @@ fn main() -> ExitCode {
     report.take("demo_memory", memory::take);
     #[cfg(feature = "pcsc")]
     report.take("pcsc", stack::take);
+    #[cfg(not(feature = "pcsc"))]
+    eprintln!("the figures of the PC/SC stack need `--features pcsc`");
     report.end();
     ExitCode::SUCCESS
 }
