@@ -21,7 +21,7 @@ mod residents;
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use authority::SetupError;
 use hsm::HsmError;
@@ -30,7 +30,7 @@ use orchestrator::{ProcedureError, StateError};
 use resident_register::{CsvRegister, FaultyLine, RegisterError, ResidentRegister};
 use serde::{Deserialize, Serialize};
 use sim_card::nvm::{FileNvm, NvmError};
-use sim_card::{Card, GeneratedKeys, PersonalisationError};
+use sim_card::{Card, GeneratedKeys, Personalisation, PersonalisationError};
 use sim_hsm::SoftwareHsm;
 
 pub use self::folder::WorldFolder;
@@ -228,10 +228,23 @@ impl World {
             let profile = parts::card_profile(&self.issuing);
             let hsm = self.terminal_hsm()?;
             let card = parts::personalisation(self.seed(), 0, resident, &profile, &hsm, &certificates)?;
-            drop(card.into_file(&path)?);
+            self.add_card(card, &path)?;
         }
         self.record.on_reader = Some(serial);
         self.save()
+    }
+
+    /// Makes a card in a file of its own before it gets its name: what an interruption leaves of it is no card. One that was
+    /// made meanwhile stays, somebody may use it already.
+    fn add_card(&self, card: Personalisation, path: &Path) -> Result<(), WorldError> {
+        let failed = |source| WorldError::Io { path: path.to_owned(), source };
+        let aside = tempfile::tempdir_in(self.folder.simulators()).map_err(failed)?;
+        let made = aside.path().join("card");
+        drop(card.into_file(&made)?);
+        match fs::hard_link(&made, path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(error)),
+            _ => Ok(()),
+        }
     }
 
     /// The card on the reader, powered up; none if there is none.
