@@ -3,6 +3,8 @@ use cryptoki::error::{Error, RvError};
 use hsm::HsmError;
 use secure_channel::kdf::KdfError;
 
+use crate::honesty::Leak;
+
 /// Why a token can't be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -31,9 +33,9 @@ pub enum TokenError {
     /// Too many wrong PINs: the token's security officer has to set a new one.
     #[error("the token's PIN is blocked")]
     PinBlocked,
-    /// The token lacks something that nothing can replace.
-    #[error("the token can't do {0}")]
-    Lacks(&'static str),
+    /// The token gives keys away: it must not be provisioned.
+    #[error("the token gives keys away")]
+    Dishonest(#[from] Leak),
     /// The HSM failed.
     #[error(transparent)]
     Hsm(#[from] HsmError),
@@ -75,6 +77,15 @@ impl From<HsmError> for Fault {
     }
 }
 
+impl From<Fault> for HsmError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Answer(answer) => answer,
+            Fault::Call(error) => failed(error),
+        }
+    }
+}
+
 impl From<KdfError> for Fault {
     fn from(error: KdfError) -> Self {
         Self::Answer(HsmError::Failed { function: "derivation", source: Box::new(error) })
@@ -108,6 +119,11 @@ pub(crate) fn failed(error: Error) -> HsmError {
         _ => "cryptoki",
     };
     HsmError::Failed { function, source: Box::new(error) }
+}
+
+/// An answer of the module that the standard does not allow.
+pub(crate) fn odd(function: &'static str) -> Fault {
+    HsmError::Failed { function, source: "an answer of an odd length".into() }.into()
 }
 
 /// The standard's name of the functions that are called here.

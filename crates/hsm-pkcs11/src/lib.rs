@@ -10,7 +10,9 @@
 //!   and the token logged in to; nobody restarts the program. Only calls that may be repeated are.
 
 mod capabilities;
+mod derivation;
 mod error;
+mod honesty;
 mod module;
 pub mod objects;
 mod operations;
@@ -20,8 +22,9 @@ mod sessions;
 mod token;
 mod workers;
 
-pub use capabilities::Capabilities;
+pub use capabilities::{Capabilities, KeyWrap};
 pub use error::TokenError;
+pub use honesty::{Derivation, Honesty, Leak, Protection, Secret, Wrapping};
 pub use operations::Pkcs11Hsm;
 pub use provisioning::Refusal;
 pub use token::{Pin, TokenSelector};

@@ -204,6 +204,29 @@ pub(crate) fn generate(
     }
     remove_public(session, name, kind)?;
     *begun = true;
+    let made = make(session, name, kind, capabilities)?;
+    let checked = is_as_asked(session, made.key, mechanism_of(kind, capabilities))?;
+    if checked.is_err() {
+        for object in made.public.into_iter().chain([made.key]) {
+            session.destroy_object(object)?;
+        }
+    }
+    Ok(checked)
+}
+
+/// A new key.
+pub(crate) struct Made {
+    pub(crate) key: ObjectHandle,
+    public: Option<ObjectHandle>,
+}
+
+/// Tells the token to make a key.
+pub(crate) fn make(
+    session: &Session,
+    name: &KeyName,
+    kind: KeyKind,
+    capabilities: &Capabilities,
+) -> Result<Made, Fault> {
     let id = identifier(name, kind).ok_or_else(|| HsmError::WrongKind(name.clone()))?;
     let mechanism = mechanism_of(kind, capabilities);
     let mut template = protection(name, id, mechanism);
@@ -217,7 +240,7 @@ pub(crate) fn generate(
         ]);
         own
     };
-    let mut made = Vec::new();
+    let mut public_half = None;
     let key = match kind {
         KeyKind::EcP256 | KeyKind::EcP384 | KeyKind::Rsa2048 => {
             template.push(Attribute::Sign(true));
@@ -229,7 +252,7 @@ pub(crate) fn generate(
                 curve => (Mechanism::EccKeyPairGen, vec![Attribute::EcParams(curve_parameters(curve)?)]),
             };
             let (public, private) = session.generate_key_pair(&generation, &public(own), &template)?;
-            made.push(public);
+            public_half = Some(public);
             private
         }
         KeyKind::Hmac => {
@@ -259,14 +282,7 @@ pub(crate) fn generate(
             session.generate_key(&Mechanism::AesKeyGen, &template)?
         }
     };
-    made.push(key);
-    let checked = is_as_asked(session, key, mechanism)?;
-    if checked.is_err() {
-        for object in made {
-            session.destroy_object(object)?;
-        }
-    }
-    Ok(checked)
+    Ok(Made { key, public: public_half })
 }
 
 /// Reads back what was asked for. A token that says so may still lie: whether a key can be had out of it is tried elsewhere.
@@ -305,7 +321,7 @@ fn remove_public(session: &Session, name: &KeyName, kind: KeyKind) -> Result<(),
 }
 
 /// The name of a curve, as `CKA_EC_PARAMS` has it (RFC 5480 §2.1.1.1).
-fn curve_parameters(kind: KeyKind) -> Result<Vec<u8>, Fault> {
+pub(crate) fn curve_parameters(kind: KeyKind) -> Result<Vec<u8>, Fault> {
     let curve = if kind == KeyKind::EcP384 { p384_oid() } else { p256_oid() };
     curve.to_der().map_err(|_| HsmError::Damaged("no name for the curve".into()).into())
 }

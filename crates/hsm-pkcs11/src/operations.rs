@@ -1,30 +1,28 @@
 use std::fmt;
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cryptoki::mechanism::kbkdf::{Endianness, KbkdfCounterFormat, KbkdfParams, PrfDataParam, PrfDataParamType};
 use cryptoki::mechanism::{Mechanism, MechanismType};
-use cryptoki::object::{Attribute, KeyType, ObjectClass, ObjectHandle};
+use cryptoki::object::{Attribute, AttributeType};
 use cryptoki::session::Session;
 use hsm::{
     Hsm, HsmError, HsmIdentity, KeyKind, KeyName, SessionDerivation, SessionKeys, SignatureAlgorithm, record_key,
 };
 use madoguchi_time::{Deadline, SharedClock};
-use secure_channel::kdf::{self, KdfError, constant};
+use secure_channel::kdf;
 use sha2::{Digest, Sha256, Sha384};
 use zeroize::Zeroizing;
 
 use crate::capabilities::Capabilities;
-use crate::error::{Fault, TokenError};
+use crate::derivation::{self, cmac};
+use crate::error::{Fault, TokenError, odd};
+use crate::honesty::{Honesty, OnSession, judge};
 use crate::module::Until;
 use crate::objects::{self, Found, find};
 use crate::provisioning::Refusal;
 use crate::token::{Call, Pin, Token, TokenSelector};
 use crate::workers::Workers;
 
-/// The counter of SP 800-108 in SCP03 is one byte (Amendment D §4.1.5).
-const COUNTER_BITS: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 /// Calls that may be under way in a token at one time.
 const WORKERS: usize = 4;
 /// How long trying out what a token can do may take.
@@ -52,9 +50,9 @@ impl Pkcs11Hsm {
             model: info.model().to_owned(),
             serial: info.serial_number().to_owned(),
         };
-        let capabilities =
-            Capabilities::probe(&token, &Until { deadline: clock.deadline_in(PROBING), clock: Arc::clone(&clock) })?;
-        if !capabilities.sp800_108 {
+        let until = Until { deadline: clock.deadline_in(PROBING), clock: Arc::clone(&clock) };
+        let capabilities = Capabilities::probe(&token, &until)?;
+        if capabilities.aes_cmac && !capabilities.sp800_108 {
             tracing::warn!(
                 serial = identity.serial,
                 "this HSM has no SP 800-108 derivation: cards' static keys are computed by AES-CMAC and are on the host while a channel is opened"
@@ -69,6 +67,17 @@ impl Pkcs11Hsm {
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
         self.capabilities
+    }
+
+    /// Tries to get keys out of the token, with throw-away keys of every kind: to be done before it is provisioned. Takes some
+    /// seconds, as RSA keys are made.
+    ///
+    /// # Errors
+    /// [`TokenError::Dishonest`] names the attempt that succeeded; [`TokenError::Hsm`] if the token failed or was lost, and nothing
+    /// is known.
+    pub fn prove_honesty(&self, deadline: Deadline) -> Result<Honesty, TokenError> {
+        let capabilities = self.capabilities;
+        Ok(self.ask(deadline, move |session| judge(&OnSession { session, capabilities: &capabilities }))??)
     }
 
     /// Makes a key that is not there yet.
@@ -158,30 +167,20 @@ impl Hsm for Pkcs11Hsm {
     }
 
     fn derive_session(&self, derivation: &SessionDerivation, deadline: Deadline) -> Result<SessionKeys, HsmError> {
-        let derivation = derivation.clone();
+        let derived = derivation.clone();
         self.ask(deadline, move |session| {
-            let master = find(session, &KeyName::card_master(derivation.key_version))?;
+            let master = find(session, &KeyName::card_master(derived.key_version))?;
             let bits = match master.kind {
-                KeyKind::CardMaster(length) if derivation.key_length <= length.bytes() => {
-                    kdf::key_bits(derivation.key_length).map_err(|_| HsmError::WrongKind(master.name.clone()))?
+                KeyKind::CardMaster(length) if derived.key_length <= length.bytes() => {
+                    kdf::key_bits(derived.key_length).map_err(|_| HsmError::WrongKind(master.name.clone()))?
                 }
                 _ => return Err(HsmError::WrongKind(master.name).into()),
             };
-            let context = kdf::card_context(derivation.key_version, &derivation.diversification);
-            let derives = session.get_attributes(master.handle, &[cryptoki::object::AttributeType::Derive])?;
+            let derives = session.get_attributes(master.handle, &[AttributeType::Derive])?;
             if derives == [Attribute::Derive(true)] {
-                let enc = Inside::derive(session, master.handle, constant::K_ENC, bits, &context)?;
-                let mac = Inside::derive(session, master.handle, constant::K_MAC, bits, &context)?;
-                session_keys(&derivation, bits, |input| enc.cmac(input), |input| mac.cmac(input))
+                derivation::inside(session, master.handle, &derived, bits)
             } else {
-                let derive = |constant| {
-                    kdf::derive_with::<Fault>(|input| cmac(session, master.handle, input), constant, bits, &context)
-                };
-                let (enc, mac) = (derive(constant::K_ENC)?, derive(constant::K_MAC)?);
-                let under = |key: &[u8], input: &[u8]| {
-                    secure_channel::primitives::cmac(key, &[input]).map_err(|error| Fault::from(KdfError::from(error)))
-                };
-                session_keys(&derivation, bits, |input| under(&enc, input), |input| under(&mac, input))
+                derivation::by_cmac(session, master.handle, &derived, bits)
             }
         })
     }
@@ -219,10 +218,6 @@ fn is_of(key: &Found, kind: KeyKind) -> Result<(), HsmError> {
     if key.kind == kind { Ok(()) } else { Err(HsmError::WrongKind(key.name.clone())) }
 }
 
-fn odd(function: &'static str) -> Fault {
-    HsmError::Failed { function, source: "an answer of an odd length".into() }.into()
-}
-
 fn signature(session: &Session, key: &Found, message: &[u8], capabilities: &Capabilities) -> Result<Vec<u8>, Fault> {
     let mechanism = objects::mechanism_of(key.kind, capabilities);
     if mechanism == MechanismType::SHA256_RSA_PKCS {
@@ -242,73 +237,6 @@ fn signature(session: &Session, key: &Found, message: &[u8], capabilities: &Capa
         _ => p256::ecdsa::Signature::from_slice(&plain).map(|signature| signature.to_der().as_bytes().to_vec()),
     };
     der.map_err(|_| odd("C_Sign"))
-}
-
-fn cmac(session: &Session, key: ObjectHandle, input: &[u8]) -> Result<[u8; 16], Fault> {
-    let code = Zeroizing::new(session.sign(&Mechanism::AesCMac, key, input)?);
-    code.as_slice().try_into().map_err(|_| odd("C_Sign"))
-}
-
-/// A channel's session keys, by the CMAC under K-ENC and under K-MAC, wherever those are.
-fn session_keys(
-    derivation: &SessionDerivation,
-    bits: u16,
-    mut under_enc: impl FnMut(&[u8]) -> Result<[u8; 16], Fault>,
-    mut under_mac: impl FnMut(&[u8]) -> Result<[u8; 16], Fault>,
-) -> Result<SessionKeys, Fault> {
-    let context = kdf::session_context(&derivation.host_challenge, &derivation.card_challenge);
-    let taken = |mut key: Zeroizing<Vec<u8>>| std::mem::take(&mut *key);
-    Ok(SessionKeys {
-        enc: taken(kdf::derive_with(&mut under_enc, constant::S_ENC, bits, &context)?),
-        mac: taken(kdf::derive_with(&mut under_mac, constant::S_MAC, bits, &context)?),
-        rmac: taken(kdf::derive_with(&mut under_mac, constant::S_RMAC, bits, &context)?),
-    })
-}
-
-/// A card's static key inside the token, for as long as a channel is being opened.
-struct Inside<'a> {
-    session: &'a Session,
-    key: ObjectHandle,
-}
-
-impl<'a> Inside<'a> {
-    fn derive(
-        session: &'a Session,
-        master: ObjectHandle,
-        constant: u8,
-        bits: u16,
-        context: &[u8],
-    ) -> Result<Self, Fault> {
-        let before = kdf::before_counter(constant, bits);
-        let counter = KbkdfCounterFormat::new(Endianness::Big, COUNTER_BITS);
-        let input = [
-            PrfDataParam::new(PrfDataParamType::ByteArray(&before)),
-            PrfDataParam::new(PrfDataParamType::IterationVariable(Some(&counter))),
-            PrfDataParam::new(PrfDataParamType::ByteArray(context)),
-        ];
-        let mechanism = Mechanism::KbkdfCounter(KbkdfParams::new(MechanismType::AES_CMAC, &input, None));
-        let template = [
-            Attribute::Class(ObjectClass::SECRET_KEY),
-            Attribute::KeyType(KeyType::AES),
-            Attribute::ValueLen(u64::from(bits / 8).into()),
-            Attribute::Token(false),
-            Attribute::Sensitive(true),
-            Attribute::Extractable(false),
-            Attribute::Sign(true),
-        ];
-        Ok(Self { session, key: session.derive_key(&mechanism, master, &template)? })
-    }
-
-    fn cmac(&self, input: &[u8]) -> Result<[u8; 16], Fault> {
-        cmac(self.session, self.key, input)
-    }
-}
-
-impl Drop for Inside<'_> {
-    fn drop(&mut self) {
-        // What can't be destroyed goes with the session.
-        let _ = self.session.destroy_object(self.key);
-    }
 }
 
 impl fmt::Debug for Pkcs11Hsm {

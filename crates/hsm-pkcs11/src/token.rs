@@ -111,14 +111,13 @@ impl Token {
             let generation = inside.generation;
             let result = self.attempt(&inside, until, &mut job);
             drop(inside);
-            let (error, loss) = match result {
+            let (fault, loss) = match result {
                 Ok(done) => return Ok(done),
-                Err((Fault::Answer(answer), _)) => return Err(answer),
-                Err((Fault::Call(error), loss)) => (error, loss),
+                Err(failure) => failure,
             };
-            tracing::debug!(%error, ?loss, attempt, "PKCS #11 call failed");
+            tracing::debug!(?fault, ?loss, attempt, "PKCS #11 call failed");
             match loss {
-                Loss::None => return Err(failed(error)),
+                Loss::None => return Err(fault.into()),
                 Loss::Session | Loss::Login => {}
                 Loss::Doubtful | Loss::Module => self.module.restart(generation, until)?,
             }
@@ -139,10 +138,13 @@ impl Token {
         let slot = || slot(context, &self.selector).map_err(|_| gone(RvError::TokenNotPresent));
         let log_in = || self.log_in_again(context, slot()?);
         // Where no session and no login can be had, the module stands in the way.
-        let lent = self
-            .sessions
-            .lend(log_in, || Ok(context.open_rw_session(slot()?)?), until)
-            .map_err(|fault| (fault, Loss::Module))?;
+        let lent =
+            self.sessions.lend(log_in, || Ok(context.open_rw_session(slot()?)?), until).map_err(
+                |fault| match fault {
+                    Fault::Answer(_) => (fault, Loss::None),
+                    Fault::Call(_) => (fault, Loss::Module),
+                },
+            )?;
         let session = lent.session().map_err(|fault| (fault, Loss::Session))?;
         let is_logged_in = || {
             !self.has_login
@@ -160,11 +162,14 @@ impl Token {
         };
         let loss = match &fault {
             Fault::Answer(_) => Loss::None,
-            Fault::Call(error) => match loss(error) {
-                Loss::Session if !is_logged_in() => Loss::Login,
-                Loss::Doubtful if session.get_session_info().is_ok() => Loss::None,
-                loss => loss,
-            },
+            Fault::Call(error) => loss(error),
+        };
+        let loss = match loss {
+            Loss::Doubtful if session.get_session_info().is_err() => Loss::Module,
+            // Whatever was said while the login was away, it may not be so.
+            Loss::None | Loss::Session | Loss::Doubtful if !sees_all() => Loss::Login,
+            Loss::Doubtful => Loss::None,
+            loss => loss,
         };
         match loss {
             Loss::None => lent.keep(),

@@ -1,34 +1,23 @@
 //! The HSM port on SoftHSM2: its contract, and keys that SoftHSM2 holds being those that they should be.
-//!
-//! SoftHSM2 finds its configuration by the environment, which a running program can't change safely: the program runs itself once
-//! more with the variable set.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure is to be a panic")]
 
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
-use std::{env, fs};
+mod common;
 
-use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
-use cryptoki::session::UserType;
+use std::fs;
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+use common::{PIN, beside, new_token, open, slot_of, softhsm2, soon, trial};
 use hsm::contract::{CASES, Fixture, required_keys};
 use hsm::{Hsm, HsmError, KeyKind, KeyName};
-use hsm_pkcs11::{Pin, Pkcs11Hsm, TokenError, TokenSelector};
+use hsm_pkcs11::{KeyWrap, Pin, Pkcs11Hsm, TokenError, TokenSelector};
 use libtest_mimic::{Arguments, Trial};
 use madoguchi_time::SystemClock;
 
-const CONFIGURATION: &str = "SOFTHSM2_CONF";
-const MODULES: [&str; 2] = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/softhsm/libsofthsm2.so"];
-const SO_PIN: &str = "so-87654321";
-const PIN: &str = "user-1234";
-
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let Some(configuration) = env::var_os(CONFIGURATION) else { return run_again() };
-    let folder = Path::new(&configuration).parent().expect("in a folder").to_owned();
+    let folder = common::folder(|_, _| ());
     let mut trials: Vec<Trial> = CASES
         .iter()
         .map(|(name, check)| {
@@ -38,64 +27,17 @@ fn main() -> ExitCode {
             })
         })
         .collect();
-    let mut own = |name: &str, check: fn()| {
-        trials.push(Trial::test(name, move || {
-            check();
-            Ok(())
-        }));
-    };
-    own("a_wrong_pin_is_told_and_not_tried_again", a_wrong_pin_is_told_and_not_tried_again);
-    own("a_token_that_is_not_there_is_told", a_token_that_is_not_there_is_told);
-    own("a_foreign_key_of_our_name_is_not_ours", a_foreign_key_of_our_name_is_not_ours);
-    own("a_name_is_given_once", a_name_is_given_once);
+    trials.extend([
+        trial("a_wrong_pin_is_told_and_not_tried_again", a_wrong_pin_is_told_and_not_tried_again),
+        trial("a_token_that_is_not_there_is_told", a_token_that_is_not_there_is_told),
+        trial("a_foreign_key_of_our_name_is_not_ours", a_foreign_key_of_our_name_is_not_ours),
+        trial("a_name_is_given_once", a_name_is_given_once),
+        trial("it_gives_no_key_away", it_gives_no_key_away),
+        trial("it_is_found_to_do_what_softhsm2_does", it_is_found_to_do_what_softhsm2_does),
+    ]);
     let conclusion = libtest_mimic::run(&arguments, trials);
     let _ = fs::remove_dir_all(folder);
     conclusion.exit_code()
-}
-
-fn run_again() -> ExitCode {
-    let folder = tempfile::Builder::new().prefix("softhsm2-").tempdir().expect("a folder").keep();
-    let tokens = folder.join("tokens");
-    fs::create_dir(&tokens).expect("a folder");
-    let configuration = folder.join("softhsm2.conf");
-    fs::write(&configuration, format!("directories.tokendir = {}\nlog.level = ERROR\n", tokens.display()))
-        .expect("written");
-    let program = env::current_exe().expect("this program");
-    let error = Command::new(program).args(env::args_os().skip(1)).env(CONFIGURATION, configuration).exec();
-    panic!("{error}");
-}
-
-fn module() -> PathBuf {
-    MODULES.into_iter().map(PathBuf::from).find(|path| path.exists()).expect("SoftHSM2 (run tests/install-peers)")
-}
-
-/// A new token, as its maker delivers it: with a PIN, and empty.
-fn new_token(label: &str) -> TokenSelector {
-    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _turn = ONE_AT_A_TIME.lock();
-    let context = Pkcs11::new(module()).expect("SoftHSM2");
-    // Whether the adapter has initialised it or not.
-    let _ = context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK));
-    let slot = context
-        .get_slots_with_token()
-        .unwrap()
-        .into_iter()
-        .find(|slot| !context.get_token_info(*slot).unwrap().token_initialized())
-        .expect("a free slot");
-    context.init_token(slot, &Pin::from(SO_PIN), label).unwrap();
-    let session = context.open_rw_session(slot).unwrap();
-    session.login(UserType::So, Some(&Pin::from(SO_PIN))).unwrap();
-    session.init_pin(&Pin::from(PIN)).unwrap();
-    session.logout().unwrap();
-    TokenSelector { module: module(), label: Some(label.to_owned()), ..TokenSelector::default() }
-}
-
-fn open(selector: TokenSelector) -> Pkcs11Hsm {
-    Pkcs11Hsm::open(selector, Pin::from(PIN), SystemClock::shared()).expect("a token")
-}
-
-fn soon() -> madoguchi_time::Deadline {
-    SystemClock::shared().deadline_in(Duration::from_secs(30))
 }
 
 fn fixture() -> Fixture {
@@ -118,7 +60,7 @@ fn a_wrong_pin_is_told_and_not_tried_again() {
 }
 
 fn a_token_that_is_not_there_is_told() {
-    let selector = TokenSelector { module: module(), label: Some("nobody's".into()), ..TokenSelector::default() };
+    let selector = TokenSelector { module: softhsm2(), label: Some("nobody's".into()), ..TokenSelector::default() };
     let none = Pkcs11Hsm::open(selector, Pin::from(PIN), SystemClock::shared());
     assert!(matches!(none, Err(TokenError::NoToken)), "{none:?}");
     let selector = TokenSelector { module: "/nowhere/module.so".into(), ..TokenSelector::default() };
@@ -131,13 +73,8 @@ fn a_foreign_key_of_our_name_is_not_ours() {
     use cryptoki::object::Attribute;
 
     let hsm = open(new_token("foreign"));
-    let context = Pkcs11::new(module()).expect("SoftHSM2");
-    let slot = context
-        .get_slots_with_token()
-        .unwrap()
-        .into_iter()
-        .find(|slot| context.get_token_info(*slot).unwrap().label() == "foreign")
-        .expect("the token");
+    let context = beside();
+    let slot = slot_of(&context, "foreign");
     // The adapter has logged in for the whole process.
     let session = context.open_rw_session(slot).unwrap();
     let template = [
@@ -165,4 +102,25 @@ fn a_name_is_given_once() {
     hsm.destroy(&name, soon()).unwrap();
     assert_eq!(hsm.keys(soon()).unwrap(), []);
     hsm.generate(&name, kind, soon()).unwrap().unwrap();
+}
+
+fn it_is_found_to_do_what_softhsm2_does() {
+    let able = open(new_token("capabilities")).capabilities();
+    assert!(able.ec_p256 && able.ec_p384 && able.rsa_2048 && able.aes_cmac && able.hmac_sha256, "{able}");
+    // SoftHSM2 2.6: neither hashes for ECDSA nor derives, and fills up what it wraps.
+    assert!(!able.ecdsa_sha256 && !able.ecdsa_sha384 && !able.sp800_108, "{able}");
+    assert_eq!(able.key_wrap, KeyWrap::ToBeTrimmed);
+}
+
+fn it_gives_no_key_away() {
+    let hsm = open(new_token("honest"));
+    let name = KeyName::new(KeyName::LOG_SIGNING);
+    hsm.generate(&name, KeyKind::EcP256, soon()).unwrap().unwrap();
+    let honesty = hsm.prove_honesty(soon()).expect("SoftHSM2 keeps its keys");
+    assert!(honesty.refused > 100 && !honesty.readable_children, "{honesty:?}");
+    // Wrapping works where it may, so that a refusal means something.
+    for proved in ["EcP256: CKM_AES_KEY_WRAP_PAD", "RecordKey: CKM_AES_KEY_WRAP", "Hmac: CKM_RSA_PKCS"] {
+        assert!(!honesty.without_control.iter().any(|way| way == proved), "{honesty:?}");
+    }
+    assert_eq!(hsm.keys(soon()).unwrap(), [name], "nothing is left of the trial");
 }
