@@ -9,6 +9,9 @@ pub enum ReaderChoice {
     /// Any reader whose name has one of these parts, upper and lower case alike: the product names of a device table. The
     /// numbers that the service adds at the end change when readers are plugged in another order, so they are best left out.
     Containing(Vec<String>),
+    /// Any reader whose name has none of these parts, upper and lower case alike: the names in a device table of what the service
+    /// takes for a reader and is no place for a card.
+    Except(Vec<String>),
     /// Any reader that is there.
     #[default]
     Any,
@@ -20,13 +23,16 @@ impl ReaderChoice {
     pub fn matches(&self, name: &str) -> bool {
         match self {
             Self::Named(exact) => name == exact,
-            Self::Containing(parts) => {
-                let name = name.to_lowercase();
-                parts.iter().any(|part| name.contains(&part.to_lowercase()))
-            }
+            Self::Containing(parts) => has_part(name, parts),
+            Self::Except(parts) => !has_part(name, parts),
             Self::Any => true,
         }
     }
+}
+
+fn has_part(name: &str, parts: &[String]) -> bool {
+    let name = name.to_lowercase();
+    parts.iter().any(|part| name.contains(&part.to_lowercase()))
 }
 
 /// The name or its parts, for messages; `*` is any.
@@ -35,7 +41,7 @@ impl fmt::Display for ReaderChoice {
         match self {
             Self::Named(exact) => f.write_str(exact),
             Self::Containing(parts) => f.write_str(&parts.join(" | ")),
-            Self::Any => f.write_str("*"),
+            Self::Except(_) | Self::Any => f.write_str("*"),
         }
     }
 }
@@ -53,5 +59,8 @@ mod tests {
         assert!(ReaderChoice::Containing(vec!["RC-S300".into(), "scr 3310".into()]).matches(name));
         assert!(!ReaderChoice::Containing(vec!["RC-S300".into()]).matches(name));
         assert!(!ReaderChoice::Containing(vec![]).matches(name));
+        assert!(ReaderChoice::Except(vec!["YubiKey".into()]).matches(name));
+        assert!(!ReaderChoice::Except(vec!["YubiKey".into(), "scr 3310".into()]).matches(name));
+        assert!(ReaderChoice::Except(vec![]).matches(name));
     }
 }

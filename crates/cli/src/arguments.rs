@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use jpki::CertificateKind;
@@ -66,7 +67,7 @@ pub struct Global {
     #[arg(long, global = true, value_enum)]
     pub lang: Option<Language>,
     /// Card reader to use, by its name or a part of it [default: the one in terminal.toml, or any known one]
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub reader: Option<String>,
     /// Record the exchanges with the card to a new file, without secrets and personal data
     #[arg(long, global = true, value_name = "FILE")]

@@ -74,6 +74,11 @@ pub trait Composition {
     /// If it can't be opened.
     fn card_reader(&self, site: &Site) -> Result<Box<dyn CardReader>, Failure>;
 
+    /// Is the reader of this name in PC/SC the one to use, or one of them?
+    fn means_reader(&self, site: &Site, name: &str) -> bool {
+        site.means_reader(name)
+    }
+
     /// What `doctor` can find out about the card readers of this system; nothing if the backend can't look.
     fn diagnose_readers(&self, _site: &Site) -> Vec<Finding> {
         Vec::new()

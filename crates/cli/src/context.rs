@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use card_reader::CardReader;
-use card_reader::trace::{CreateError, RecordingReader, TraceMonitor};
+use card_reader::trace::{Completeness, CreateError, RecordingReader, Trace, TraceMonitor};
 use madoguchi_time::SharedClock;
 use orchestrator::{Progress, ProgressSink};
 
@@ -32,13 +32,24 @@ pub struct Context {
     folder_was_named: bool,
     card_reader: Option<String>,
     trace: Option<PathBuf>,
-    /// Who looks after the recording, once there is one.
-    recording: Mutex<Option<TraceMonitor>>,
+    recording: Mutex<Recording>,
     messages: Arc<Messages>,
     verbose: bool,
     observed: Arc<Mutex<Observed>>,
     /// As long as it is there, the view shows that long steps still run.
     _alive: Option<Sender<Infallible>>,
+}
+
+/// Where the trace that the command line asks for is made.
+#[derive(Default)]
+enum Recording {
+    /// Nowhere yet.
+    #[default]
+    NotBegun,
+    /// In this process.
+    Here(TraceMonitor),
+    /// In a process that this one has started.
+    Elsewhere,
 }
 
 /// Who watches what happens.
@@ -96,17 +107,34 @@ impl Context {
     pub fn recorded(&self, reader: Box<dyn CardReader>, clock: &SharedClock) -> Result<Box<dyn CardReader>, Failure> {
         let Some(path) = &self.trace else { return Ok(reader) };
         let reader = RecordingReader::create(reader, path, Arc::clone(clock)).map_err(|e| unrecordable(path, e))?;
-        *self.recording.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader.monitor());
+        *self.recording() = Recording::Here(reader.monitor());
         Ok(Box::new(reader))
+    }
+
+    /// The file in which another process of this program has to record the exchanges with the card, if the command line asks for a
+    /// trace: what is said of the trace at the end is said of that process's.
+    #[must_use]
+    pub fn trace_for_another_process(&self) -> Option<&Path> {
+        let path = self.trace.as_deref()?;
+        *self.recording() = Recording::Elsewhere;
+        Some(path)
+    }
+
+    fn recording(&self) -> MutexGuard<'_, Recording> {
+        self.recording.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The key of what is to be said of the trace that the command line asks for; none if all is well with it, or if a failure says why
     /// there is none.
     fn trace_remark(&self, has_failed: bool) -> Option<&'static str> {
-        self.trace.as_ref()?;
-        match &*self.recording.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(monitor) => monitor.fault().map(|_| "trace-incomplete"),
-            None => (!has_failed).then_some("trace-not-begun"),
+        let path = self.trace.as_ref()?;
+        match &*self.recording() {
+            Recording::Here(monitor) => monitor.fault().map(|_| "trace-incomplete"),
+            Recording::Elsewhere => {
+                let is_whole = Trace::read(path).is_ok_and(|trace| trace.completeness == Completeness::Complete);
+                (!has_failed && !is_whole).then_some("trace-incomplete")
+            }
+            Recording::NotBegun => (!has_failed).then_some("trace-not-begun"),
         }
     }
 
@@ -301,5 +329,25 @@ mod tests {
             context.conclude(&outcome).unwrap();
             assert_eq!(paper.text().contains("No trace was made"), is_missed, "{}", paper.text());
         }
+    }
+
+    #[test]
+    fn a_trace_that_another_process_makes_is_looked_at_in_the_end() {
+        let done = || -> Result<Box<dyn Report>, Failure> { Ok(Box::new(crate::Summary::default())) };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("card.trace");
+        let remark_on = |outcome| {
+            let (context, paper) = context(&format!("--trace {}", path.display()));
+            assert_eq!(context.trace_for_another_process(), Some(path.as_path()));
+            context.conclude(&outcome).unwrap();
+            paper.text().contains("The trace is incomplete")
+        };
+        assert!(remark_on(done()), "there is none");
+        assert!(!remark_on(failed()), "the failure says why");
+        drop(RecordingReader::create(Empty, &path, SystemClock::shared()).unwrap());
+        assert!(!remark_on(done()), "it is complete");
+        let whole = fs::read_to_string(&path).unwrap();
+        fs::write(&path, whole.lines().next().unwrap()).unwrap();
+        assert!(remark_on(done()), "it was cut off");
     }
 }

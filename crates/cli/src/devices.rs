@@ -131,8 +131,13 @@ impl DeviceTable {
     #[must_use]
     pub fn knows_reader(&self, name: &str) -> bool {
         let name = name.to_lowercase();
-        let mut readers = self.devices.iter().filter(|device| device.kind == DeviceKind::CardReader);
-        readers.any(|reader| !reader.not_in_pcsc.iter().any(|part| name.contains(&part.to_lowercase())))
+        !self.no_places_for_cards().any(|part| name.contains(&part.to_lowercase()))
+    }
+
+    /// Parts of names in PC/SC, upper and lower case alike, of what the service takes for a card reader and takes no cards.
+    pub fn no_places_for_cards(&self) -> impl Iterator<Item = &str> {
+        let readers = self.devices.iter().filter(|device| device.kind == DeviceKind::CardReader);
+        readers.flat_map(|reader| &reader.not_in_pcsc).map(String::as_str)
     }
 
     /// The devices of the table that the system has, by the files of `sysfs` (usually `/sys`).

@@ -1,8 +1,6 @@
 //! `madoguchi`: the production composition root. It names adapters of real devices only, and nothing can configure it
 //! into a simulator.
 
-mod readers;
-
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +9,8 @@ use authority_link::AuthorityLine;
 use biometric::PalmVerifier;
 use card_reader::CardReader;
 use card_reader::diagnosis::Finding;
-use card_reader_pcsc::PcscReader;
-use cli::{Composition, Context, Failure, NoOwnCommands, Part, Report, Site};
+use card_reader_pcsc::{PcscReader, ReaderChoice};
+use cli::{Composition, Context, DeviceTable, Failure, NoOwnCommands, Part, Report, Site};
 use hsm::Hsm;
 use zeroizing_alloc::ZeroAlloc;
 
@@ -36,7 +34,7 @@ impl Composition for Production {
     }
 
     fn card_reader(&self, site: &Site) -> Result<Box<dyn CardReader>, Failure> {
-        Ok(Box::new(PcscReader::new(readers::choice(site), Arc::clone(&site.clock))))
+        Ok(Box::new(PcscReader::new(choice(site), Arc::clone(&site.clock))))
     }
 
     fn diagnose_readers(&self, site: &Site) -> Vec<Finding> {
@@ -57,6 +55,16 @@ impl Composition for Production {
 
     fn run_own_card(&self, command: NoOwnCommands, _context: &Context) -> Result<Box<dyn Report>, Failure> {
         match command {}
+    }
+}
+
+/// The reader that the site names, else any that the device table knows as a place for cards, whenever it is plugged in.
+fn choice(site: &Site) -> ReaderChoice {
+    match &site.card_reader {
+        Some(part) => ReaderChoice::Containing(vec![part.clone()]),
+        None => DeviceTable::built_in().map_or(ReaderChoice::Any, |table| {
+            ReaderChoice::Except(table.no_places_for_cards().map(str::to_owned).collect())
+        }),
     }
 }
 

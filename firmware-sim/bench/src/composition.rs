@@ -8,6 +8,7 @@ use std::sync::Arc;
 use authority_link::AuthorityLine;
 use biometric::PalmVerifier;
 use card_reader::CardReader;
+use card_reader::diagnosis::Finding;
 use cli::{Arguments, Card, Command, Composition, Context, Failure, Operator, Report, Site};
 use hsm::Hsm;
 use madoguchi_time::{ElapsingClock, SharedClock};
@@ -27,9 +28,12 @@ use crate::{demo, making, serving};
 /// What the program is called.
 pub const PROGRAM: &str = "madoguchi-sim";
 /// The name of the simulated reader.
-const READER: &str = "SIM-READER";
+pub(crate) const READER: &str = "SIM-READER";
 /// The system's PC/SC service in `--reader`.
 const PCSC: &str = "pcsc";
+/// How long `doctor` may look at the card readers: one that is stuck takes some seconds.
+#[cfg(feature = "pcsc")]
+const DIAGNOSIS: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// The terminal composed with simulators. Whoever the command line names comes to the counter of their own accord.
 pub struct Simulated {
@@ -142,7 +146,7 @@ impl<'a> ReaderName<'a> {
             Some(PCSC) => Ok(Self::Pcsc(None)),
             Some(name) if name.starts_with("SIM-") => Ok(Self::Simulated),
             Some(name) => match name.split_once(':') {
-                Some((PCSC, part)) => Ok(Self::Pcsc(Some(part))),
+                Some((PCSC, part)) => Ok(Self::Pcsc(Some(part).filter(|part| !part.is_empty()))),
                 _ => Err(Failure::Own {
                     key: "error-sim-unknown-reader",
                     args: vec![("name", name.into())],
@@ -160,9 +164,19 @@ fn pcsc_reader(part: Option<&str>, site: &Site) -> Result<Box<dyn CardReader>, F
     Ok(Box::new(PcscReader::new(choice, Arc::clone(&site.clock))))
 }
 
+#[cfg(feature = "pcsc")]
+fn diagnose_pcsc(site: &Site) -> Vec<Finding> {
+    card_reader_pcsc::diagnose(&site.clock, site.clock.deadline_in(DIAGNOSIS))
+}
+
 #[cfg(not(feature = "pcsc"))]
 fn pcsc_reader(_part: Option<&str>, _site: &Site) -> Result<Box<dyn CardReader>, Failure> {
     Err(Failure::Own { key: "error-sim-without-pcsc", args: Vec::new(), source: None })
+}
+
+#[cfg(not(feature = "pcsc"))]
+fn diagnose_pcsc(_site: &Site) -> Vec<Finding> {
+    Vec::new()
 }
 
 impl Cast {
@@ -219,6 +233,21 @@ impl Composition for Simulated {
         match ReaderName::of(site)? {
             ReaderName::Simulated => self.simulated_reader(site),
             ReaderName::Pcsc(part) => pcsc_reader(part, site),
+        }
+    }
+
+    fn means_reader(&self, site: &Site, name: &str) -> bool {
+        match ReaderName::of(site) {
+            Ok(ReaderName::Pcsc(part)) => part.is_none_or(|part| name.to_lowercase().contains(&part.to_lowercase())),
+            _ => false,
+        }
+    }
+
+    fn diagnose_readers(&self, site: &Site) -> Vec<Finding> {
+        match ReaderName::of(site) {
+            Ok(ReaderName::Pcsc(_)) => diagnose_pcsc(site),
+            // The simulated reader has nothing that could be wrong with it; a wrong name is told when it is opened.
+            _ => Vec::new(),
         }
     }
 

@@ -24,7 +24,7 @@ use crate::messages::{Messages, Value};
 use crate::report::Report;
 use crate::screen::{Entry, Mark, Screen};
 
-use readers::SeenReader;
+use readers::{SeenReader, Wanted};
 
 /// Free space below which a terminal is not safe: the log must be durable before anything takes effect.
 const LEAST_FREE: u64 = 64 << 20;
@@ -272,7 +272,10 @@ impl<C: Composition> Doctor<'_, C> {
     fn reader(&mut self, site: &Site) {
         let findings = self.composition.diagnose_readers(site);
         let opened = self.composition.card_reader(site);
-        if let Some(verdict) = readers::judge(self.messages, site, &findings, self.plugged_in(DeviceKind::CardReader)) {
+        let means = |name: &str| self.composition.means_reader(site, name);
+        let wanted = Wanted { name: site.card_reader.as_deref(), means: &means };
+        let verdict = readers::judge(self.messages, &wanted, &findings, self.plugged_in(DeviceKind::CardReader));
+        if let Some(verdict) = verdict {
             self.note(verdict);
             return;
         }

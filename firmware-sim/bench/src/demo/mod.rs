@@ -17,7 +17,7 @@ use cli::{CertificateSummary, Context, Failure, Report};
 use jpki::Resident;
 
 use crate::commands::Demo;
-use crate::composition::PROGRAM;
+use crate::composition::{PROGRAM, READER};
 use crate::failure::failure;
 use crate::making::{heading, make, millis};
 use crate::world::{OPERATORS, World, WorldError};
@@ -27,6 +27,9 @@ use crate::world::{OPERATORS, World, WorldError};
 /// # Errors
 /// What kept it from coming to its proof.
 pub(crate) fn run(order: &Demo, context: &Context) -> Result<Box<dyn Report>, Failure> {
+    if context.card_reader().is_some_and(|name| name != READER) {
+        return Err(Failure::Own { key: "error-demo-reader", args: Vec::new(), source: None });
+    }
     let folder = folder(context)?;
     supervisor::end_on_interrupt((!context.folder_was_named()).then(|| folder.clone()));
     let making = order.made.making();

@@ -14,6 +14,7 @@ use super::{proof, with_paths};
 use crate::authority::{AuthorityFolder, RunningAuthority};
 use crate::children::{self, ChildProcess};
 use crate::commands::Demo;
+use crate::composition::READER;
 use crate::failure::own;
 use crate::making::millis;
 use crate::terminal::{self, Intruder, Told};
@@ -119,6 +120,11 @@ impl TerminalProcess {
         command.args(["--too-near-at-first", "--authority", &authority.cmp.to_string()]);
         command.args(["--lang", context.messages().language().tag()]);
         command.arg("--state").arg(world.folder().root());
+        // The proof reads the card that lies on the world's own reader.
+        command.args(["--reader", READER]);
+        if let Some(trace) = context.trace_for_another_process() {
+            command.arg("--trace").arg(trace);
+        }
         if order.show_refusals {
             command.arg("--show-refusals");
         }

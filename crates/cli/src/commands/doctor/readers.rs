@@ -4,7 +4,6 @@ use card_reader::diagnosis::{Denial, Finding, Holder, HolderKind, ReaderState};
 use serde::Serialize;
 
 use super::Check;
-use crate::composition::Site;
 use crate::messages::{Messages, Value};
 
 /// A reader that was seen, for machines.
@@ -26,12 +25,25 @@ pub(super) struct SeenReader {
     pid: Option<u32>,
 }
 
+/// Which reader the terminal is to use.
+pub(super) struct Wanted<'a> {
+    /// What it is called where it was chosen; `None` if any that is known will do.
+    pub(super) name: Option<&'a str>,
+    /// Is the reader of this name meant?
+    pub(super) means: &'a dyn Fn(&str) -> bool,
+}
+
 /// The check `reader` from what was found; none if nothing was. `plugged_in`: what the system sees without the service.
-pub(super) fn judge(messages: &Messages, site: &Site, findings: &[Finding], plugged_in: Vec<String>) -> Option<Check> {
+pub(super) fn judge(
+    messages: &Messages,
+    wanted: &Wanted<'_>,
+    findings: &[Finding],
+    plugged_in: Vec<String>,
+) -> Option<Check> {
     if findings.is_empty() {
         return None;
     }
-    let judge = Judge { messages, site };
+    let judge = Judge { messages, wanted };
     let readers: Vec<(&String, &ReaderState)> = findings
         .iter()
         .filter_map(|finding| match finding {
@@ -56,7 +68,7 @@ pub(super) fn judge(messages: &Messages, site: &Site, findings: &[Finding], plug
 
 struct Judge<'a> {
     messages: &'a Messages,
-    site: &'a Site,
+    wanted: &'a Wanted<'a>,
 }
 
 impl Judge<'_> {
@@ -77,7 +89,7 @@ impl Judge<'_> {
 
     /// The reader to use among those that there are.
     fn choice(&self, readers: &[(&String, &ReaderState)]) -> Check {
-        let meant: Vec<_> = readers.iter().filter(|(name, _)| self.site.means_reader(name)).collect();
+        let meant: Vec<_> = readers.iter().filter(|(name, _)| (self.wanted.means)(name)).collect();
         let with_card = meant.iter().find(|(_, state)| matches!(state, ReaderState::Card(_)));
         let usable = with_card.or_else(|| meant.iter().find(|(_, state)| matches!(state, ReaderState::Empty)));
         match (usable, meant.first()) {
@@ -89,7 +101,7 @@ impl Judge<'_> {
             (None, Some((_, state))) => self.unusable(state),
             (None, None) => {
                 let any = || self.messages.get("doctor-reader-known");
-                let wanted = self.site.card_reader.clone().unwrap_or_else(any);
+                let wanted = self.wanted.name.map_or_else(any, str::to_owned);
                 self.unsound("doctor-reader-not-there", &[("wanted", wanted.into())], "reader-not-there")
             }
         }
@@ -153,7 +165,7 @@ impl Judge<'_> {
             ReaderState::Held(holder) => (holder.program.clone(), holder.pid),
             _ => (None, None),
         };
-        let meant = self.site.means_reader(name);
+        let meant = (self.wanted.means)(name);
         SeenReader { name: name.to_owned(), state: state.name(), meant, atr, program, pid }
     }
 }
@@ -168,6 +180,7 @@ mod tests {
     use orchestrator::{SiteConfig, Trust};
 
     use super::*;
+    use crate::composition::Site;
     use crate::language::Language;
 
     fn site(card_reader: Option<&str>) -> Site {
@@ -192,6 +205,12 @@ mod tests {
         let trust = Trust { terminal_signing: vec![], authority_signing: vec![], issuers: [].into() };
         let card_reader = card_reader.map(str::to_owned);
         Site { folder: "/".into(), clock: SystemClock::shared(), config, trust, card_reader }
+    }
+
+    fn judged(messages: &Messages, named: Option<&str>, findings: &[Finding]) -> Option<Check> {
+        let site = site(named);
+        let wanted = Wanted { name: named, means: &|name| site.means_reader(name) };
+        judge(messages, &wanted, findings, vec![])
     }
 
     const READER: &str = "SCM SCR 3310 [CCID Interface] 00 00";
@@ -244,7 +263,7 @@ mod tests {
             let messages = Messages::new(language);
             let mut said = String::new();
             for finding in everything() {
-                let check = judge(&messages, &site(None), std::slice::from_ref(&finding), vec![]).unwrap();
+                let check = judged(&messages, None, std::slice::from_ref(&finding)).unwrap();
                 assert_eq!(check.code, Some(finding.name()));
                 assert_eq!(check.ok, finding.is_usable());
                 assert_eq!(check.mend.is_some(), !check.ok, "{finding:?}");
@@ -263,8 +282,7 @@ mod tests {
     #[test]
     fn one_reader_that_can_be_used_is_enough() {
         let messages = Messages::new(Language::En);
-        let check =
-            |named: Option<&str>, findings: &[Finding]| judge(&messages, &site(named), findings, vec![]).unwrap();
+        let check = |named: Option<&str>, findings: &[Finding]| judged(&messages, named, findings).unwrap();
         let token = reader("Yubico YubiKey CCID 00 00", ReaderState::Empty);
         let stuck = reader(READER, ReaderState::Stuck);
         let good = reader("ACS ACR39U 00 00", ReaderState::Empty);
@@ -286,6 +304,6 @@ mod tests {
         let check = check(None, &[Finding::NoReader, over_usb]);
         assert_eq!(check.code, Some("held-over-usb"));
         assert!(check.details.iter().any(|line| line.contains("scdaemon")), "{:?}", check.details);
-        assert!(judge(&messages, &site(None), &[], vec![]).is_none());
+        assert!(judged(&messages, None, &[]).is_none());
     }
 }
