@@ -135,9 +135,10 @@ fn check_rsa(modulus: &BigUint, exponent: &BigUint) -> Result<(), WeakKey> {
 fn small_factor(modulus: &BigUint) -> Option<u32> {
     static PRODUCT: LazyLock<BigUint> = LazyLock::new(|| primes_below(SMALL_FACTORS).into_iter().product());
     let common = (&*PRODUCT % modulus).gcd(modulus);
-    primes_below(if common.bits() > 1 { SMALL_FACTORS } else { 0 })
-        .into_iter()
-        .find(|prime| (&common % *prime).bits() == 0)
+    if common.bits() == 1 {
+        return None;
+    }
+    primes_below(SMALL_FACTORS).into_iter().find(|prime| residue(&common, *prime) == 0)
 }
 
 /// Has the modulus the form of ROCA?
@@ -180,6 +181,7 @@ fn is_square(number: &BigUint) -> bool {
     may_be && is_root(number.sqrt())
 }
 
+/// The number modulo the divisor, which is below 2^16.
 fn residue(number: &BigUint, divisor: u32) -> u32 {
     (number % divisor).to_bytes_be().into_iter().fold(0, |residue, byte| residue << 8 | u32::from(byte))
 }
