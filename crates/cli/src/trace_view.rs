@@ -3,8 +3,10 @@
 use std::io;
 
 use apdu::StatusWord;
+use card_reader::CardError;
 use card_reader::trace::{
-    Answer, Application, Command, CommandName, Completeness, Element, Ending, Entry, Event, Move, Object, Trace,
+    Answer, Application, Command, CommandName, Completeness, Element, Ending, Entry, ErrorName, Event, Move, Object,
+    Trace,
 };
 use serde::Serialize;
 
@@ -179,6 +181,10 @@ impl Teller<'_> {
                 let lengths = lengths(command, answer.as_ref());
                 (mark, vec![format!("{} {name}", bar(entry.took_us, self.longest_us)), lengths, outcome])
             }
+            // The deadline was for a person with a card, not for the card.
+            Event::Wait { error: Some(name) } if *name == ErrorName::from(&CardError::Timeout) => {
+                self.moment("trace-wait", Some(ErrorName::from(&CardError::NoCard)))
+            }
             Event::Wait { error } => self.moment("trace-wait", *error),
             Event::Connect { card, error } => {
                 let (mark, mut parts) = self.moment("trace-connect", *error);
@@ -218,7 +224,7 @@ impl Teller<'_> {
     }
 
     /// Something that is no exchange, and why it failed.
-    fn moment(&self, key: &str, error: Option<card_reader::trace::ErrorName>) -> (Mark, Vec<String>) {
+    fn moment(&self, key: &str, error: Option<ErrorName>) -> (Mark, Vec<String>) {
         let text = self.messages.get(key);
         match error {
             Some(error) => (Mark::Failed, vec![text, self.error(error.as_str())]),
@@ -226,9 +232,9 @@ impl Teller<'_> {
         }
     }
 
-    fn outcome(&self, answer: Option<&Answer>, error: Option<card_reader::trace::ErrorName>) -> (Mark, String) {
+    fn outcome(&self, answer: Option<&Answer>, error: Option<ErrorName>) -> (Mark, String) {
         let Some(answer) = answer else {
-            return (Mark::Failed, self.error(error.map_or("other", card_reader::trace::ErrorName::as_str)));
+            return (Mark::Failed, self.error(error.map_or("other", ErrorName::as_str)));
         };
         let status = answer.status;
         let is_well = status.is_ok() || status.more_data().is_some();
