@@ -214,6 +214,12 @@ fn attempts(vault: &impl Vault) -> Result<Result<Honesty, Leak>, Fault> {
             }
             honesty.refused += 1;
         }
+        for &protection in Protection::ALL {
+            if vault.copies(key, protection)? {
+                return Ok(Err(Leak::Copied { kind, protection }));
+            }
+            honesty.refused += 1;
+        }
         for &by in Wrapping::ALL {
             if vault.wraps(key, by)? {
                 return Ok(Err(Leak::Wrapped { kind, by }));
@@ -236,12 +242,6 @@ fn attempts(vault: &impl Vault) -> Result<Result<Honesty, Leak>, Fault> {
             if !works(free, |free| vault.derives(free, by))? {
                 honesty.without_control.push(format!("{kind:?}: {by}"));
             }
-        }
-        for &protection in Protection::ALL {
-            if vault.copies(key, protection)? {
-                return Ok(Err(Leak::Copied { kind, protection }));
-            }
-            honesty.refused += 1;
         }
         if let Some(mechanism) = vault.misuses(key, kind)? {
             return Ok(Err(Leak::Misused { kind, mechanism }));

@@ -151,9 +151,9 @@ pub(crate) fn public_key(session: &Call<'_>, key: &Found) -> Result<Vec<u8>, Fau
 }
 
 /// What every private and secret key of ours is: in the token, behind the login, and never to leave it.
-fn protection(name: &KeyName, id: [u8; 16], mechanism: MechanismType) -> Vec<Attribute> {
+fn protection(name: &KeyName, id: [u8; 16], mechanism: MechanismType, lasts: Lasts) -> Vec<Attribute> {
     vec![
-        Attribute::Token(true),
+        Attribute::Token(lasts == Lasts::InTheToken),
         Attribute::Private(true),
         Attribute::Sensitive(true),
         Attribute::Extractable(false),
@@ -204,7 +204,7 @@ pub(crate) fn generate(
     }
     remove_public(session, name, kind)?;
     *begun = true;
-    let made = make(session, name, kind, capabilities)?;
+    let made = make(session, name, kind, capabilities, Lasts::InTheToken)?;
     let checked = is_as_asked(session, made.key, mechanism_of(kind, capabilities))?;
     if checked.is_err() {
         for object in made.public.into_iter().chain([made.key]) {
@@ -220,19 +220,29 @@ pub(crate) struct Made {
     public: Option<ObjectHandle>,
 }
 
+/// How long a key lasts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lasts {
+    /// Until it is destroyed.
+    InTheToken,
+    /// As long as its session.
+    InTheSession,
+}
+
 /// Tells the token to make a key.
 pub(crate) fn make(
     session: &Session,
     name: &KeyName,
     kind: KeyKind,
     capabilities: &Capabilities,
+    lasts: Lasts,
 ) -> Result<Made, Fault> {
     let id = identifier(name, kind).ok_or_else(|| HsmError::WrongKind(name.clone()))?;
     let mechanism = mechanism_of(kind, capabilities);
-    let mut template = protection(name, id, mechanism);
+    let mut template = protection(name, id, mechanism, lasts);
     let public = |mut own: Vec<Attribute>| {
         own.extend([
-            Attribute::Token(true),
+            Attribute::Token(lasts == Lasts::InTheToken),
             Attribute::Private(false),
             Attribute::Verify(true),
             Attribute::Label(name.as_str().into()),

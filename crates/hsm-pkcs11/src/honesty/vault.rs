@@ -14,7 +14,7 @@ use hsm::{AesLength, KeyKind, KeyName};
 use super::{Derivation, Protection, Secret, Vault, Wrapping};
 use crate::capabilities::{Capabilities, tried};
 use crate::error::Fault;
-use crate::objects::{self, mechanism_of};
+use crate::objects::{self, Lasts, mechanism_of};
 use crate::raw;
 
 /// The label of everything that is made for a trial.
@@ -95,7 +95,13 @@ impl Vault for OnSession<'_> {
     }
 
     fn make(&self, kind: KeyKind) -> Result<ObjectHandle, Fault> {
-        objects::make(self.session, &KeyName::new(LABEL), kind, self.capabilities).map(|made| made.key)
+        let make = |lasts| objects::make(self.session, &KeyName::new(LABEL), kind, self.capabilities, lasts);
+        let made = match tried(make(Lasts::InTheToken))? {
+            Some(made) => made,
+            // A token that does not keep such a key can't be provisioned anyway. Whether it gives keys away shows all the same.
+            None => make(Lasts::InTheSession)?,
+        };
+        Ok(made.key)
     }
 
     fn make_free(&self, kind: KeyKind) -> Result<Option<ObjectHandle>, Fault> {
