@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
+use card_reader::trace::{Completeness, Trace};
 use madoguchi_sim::residue::{Needles, Sought, Value, search_process};
 use madoguchi_sim::terminal::Told;
 use madoguchi_sim::world::{Making, OPERATORS, RESIDENTS, World};
@@ -130,7 +131,8 @@ fn the_demonstration_proves_what_it_shows() {
 #[test]
 fn a_person_sees_each_step_in_their_language() {
     let (folder, _) = world();
-    let output = run(&["demo", "--lang", "ja", "--verbose"], folder.path());
+    let trace = folder.path().join("demo.trace");
+    let output = run(&["demo", "--lang", "ja", "--verbose", "--trace", trace.to_str().unwrap()], folder.path());
     let seen = text(&output.stdout);
     assert!(output.status.success(), "{seen}");
     for line in ["照合ID 0417", "近すぎます", "代替文字", "確定", "消去済 ✓", "残っている個人情報はありません"]
@@ -139,6 +141,8 @@ fn a_person_sees_each_step_in_their_language() {
     }
     assert!(seen.contains("カード  84220100"), "the technical view shows the command that commits: {seen}");
     assert!(!seen.contains('✗'), "{seen}");
+    assert!(!["記録はありません", "記録が欠けて"].iter().any(|amiss| seen.contains(amiss)), "of the trace: {seen}");
+    assert_eq!(Trace::read(&trace).unwrap().completeness, Completeness::Complete, "of the terminal's process");
 }
 
 #[test]
@@ -188,6 +192,7 @@ fn what_is_wrong_is_told_with_an_exit_status() {
     refused(&run(&["issue", "--operator", OPERATOR], state), 2);
     refused(&run(&["world", "new"], state), 1);
     assert!(refused(&run(&["demo", "--profile", "jpki-next"], state), 1).contains("already"));
+    assert!(refused(&run(&["demo", "--reader", "pcsc"], state), 1).contains("simulated reader only"));
     let nowhere = state.join("nowhere");
     refused(&run(&["doctor"], &nowhere), 1);
 
