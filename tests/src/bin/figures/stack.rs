@@ -216,7 +216,7 @@ impl Place<'_> {
         let read = ["--read-certificate", "1"];
         count("pkcs15-tool --read-certificate 1", Some(first), &mut || opensc(&[], &read));
         let told = [("OPENSC_DRIVER", "jpki")];
-        count("  the same, told the kind of card", Some(first), &mut || opensc(&told, &read));
+        count("pkcs15-tool, the same, told the kind of card", Some(first), &mut || opensc(&told, &read));
         count(second, None, &mut || self.read_certificate(fid::SIGN_CERTIFICATE, Some(&pin), SHORT_PIECE, clock));
         let with_pin = ["--read-certificate", "2", "--verify-pin", "--auth-id", "2", "--pin", &pin];
         count("pkcs15-tool --read-certificate 2, with its PIN", Some(second), &mut || opensc(&[], &with_pin));
