@@ -6,8 +6,11 @@
 //! * **Keys** are found anew at every call, by label and identifier, to exactly one hit. The identifier tells the kind of the key
 //!   (module [`objects`]): another key of the same label is not taken for ours.
 //! * **Capabilities** are tried out, never guessed from a name.
+//! * **Honesty**: [`Pkcs11Hsm::prove_honesty`] tries to get keys out of a token before it is provisioned, and names the attempt that
+//!   succeeded.
 //! * **Recovery**: when token, module or line to it is lost, calls under way are drained, the module is finalised and initialised,
-//!   and the token logged in to; nobody restarts the program. Only calls that may be repeated are.
+//!   and the token logged in to; nobody restarts the program. A call that was under way is begun anew; one that must not be done
+//!   twice first looks how far it had come. A PIN that is refused then is not given again.
 
 mod capabilities;
 mod derivation;

@@ -77,7 +77,7 @@ impl Pkcs11Hsm {
     /// is known.
     pub fn prove_honesty(&self, deadline: Deadline) -> Result<Honesty, TokenError> {
         let capabilities = self.capabilities;
-        Ok(self.ask(deadline, move |session| judge(&OnSession { session, capabilities: &capabilities }))??)
+        Ok(self.ask(deadline, move |session| judge(&OnSession::new(session, &capabilities)))??)
     }
 
     /// Makes a key that is not there yet.

@@ -1,6 +1,6 @@
 //! The HSM port on SoftHSM2: its contract, and keys that SoftHSM2 holds being those that they should be.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failure is to be a panic")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failure is to be a panic")]
 
 mod common;
 

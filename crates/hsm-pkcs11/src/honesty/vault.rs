@@ -1,5 +1,6 @@
 //! The trial on a token's session.
 
+use std::cell::OnceCell;
 use std::num::NonZeroUsize;
 
 use cryptoki::mechanism::ekdf::AesCbcDeriveParams;
@@ -24,11 +25,13 @@ const KNOWN: [u8; 32] = [0x5a; 32];
 
 /// A token, by a session.
 pub(crate) struct OnSession<'a> {
-    pub(crate) session: &'a Session,
-    pub(crate) capabilities: &'a Capabilities,
+    session: &'a Session,
+    capabilities: &'a Capabilities,
+    rsa: OnceCell<Option<ObjectHandle>>,
+    aes: OnceCell<Option<ObjectHandle>>,
 }
 
-impl OnSession<'_> {
+impl<'a> OnSession<'a> {
     /// Attributes of an object that lasts as long as the session, and is swept by its label.
     fn passing(more: impl IntoIterator<Item = Attribute>) -> Vec<Attribute> {
         let mut template = vec![Attribute::Token(false), Attribute::Label(LABEL.into())];
@@ -36,26 +39,31 @@ impl OnSession<'_> {
         template
     }
 
+    /// A trial on this session.
+    pub(crate) fn new(session: &'a Session, capabilities: &'a Capabilities) -> Self {
+        Self { session, capabilities, rsa: OnceCell::new(), aes: OnceCell::new() }
+    }
+
+    /// The trial's key to wrap under: of RSA, or of AES.
     fn wrapping_key(&self, by: Wrapping) -> Result<Option<ObjectHandle>, Fault> {
-        match by {
-            Wrapping::RsaPkcs | Wrapping::RsaOaep => {
-                let public = Self::passing([
-                    Attribute::ModulusBits(2048.into()),
-                    Attribute::PublicExponent(vec![0x01, 0x00, 0x01]),
-                    Attribute::Wrap(true),
-                ]);
-                let pair = self.session.generate_key_pair(&Mechanism::RsaPkcsKeyPairGen, &public, &Self::passing([]));
-                Ok(tried(pair)?.map(|(public, _)| public))
-            }
-            _ => {
-                let template = Self::passing([
-                    Attribute::KeyType(KeyType::AES),
-                    Attribute::ValueLen(32.into()),
-                    Attribute::Wrap(true),
-                ]);
-                tried(self.session.generate_key(&Mechanism::AesKeyGen, &template))
-            }
+        let is_rsa = matches!(by, Wrapping::RsaPkcs | Wrapping::RsaOaep);
+        let made = if is_rsa { &self.rsa } else { &self.aes };
+        if let Some(key) = made.get() {
+            return Ok(*key);
         }
+        let key = if is_rsa {
+            let public = Self::passing([
+                Attribute::ModulusBits(2048.into()),
+                Attribute::PublicExponent(vec![0x01, 0x00, 0x01]),
+                Attribute::Wrap(true),
+            ]);
+            let pair = self.session.generate_key_pair(&Mechanism::RsaPkcsKeyPairGen, &public, &Self::passing([]));
+            tried(pair)?.map(|(public, _)| public)
+        } else {
+            let own = [Attribute::KeyType(KeyType::AES), Attribute::ValueLen(32.into()), Attribute::Wrap(true)];
+            tried(self.session.generate_key(&Mechanism::AesKeyGen, &Self::passing(own)))?
+        };
+        Ok(*made.get_or_init(|| key))
     }
 
     /// Is there anything to be read?

@@ -26,6 +26,7 @@ const SO_PIN: &str = "so-87654321";
 pub(crate) const PIN: &str = "user-1234";
 
 /// The folder of this run, once the environment is set; the program is begun anew to set it.
+#[expect(clippy::panic, reason = "a failure is to be a panic")]
 pub(crate) fn folder(more: impl FnOnce(&Path, &mut Command)) -> PathBuf {
     if let Some(configuration) = env::var_os(CONFIGURATION) {
         return Path::new(&configuration).parent().expect("in a folder").to_owned();
