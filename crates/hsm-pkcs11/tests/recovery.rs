@@ -32,6 +32,8 @@ fn main() -> ExitCode {
     let folder = common::folder(|folder, again| {
         again.env(ADDRESS, format!("unix:path={}", folder.join("client").display()));
     });
+    // As long as it is open, nobody finalises SoftHSM2 under a test that uses it past the adapter.
+    let _kept = open(new_token("kept"));
     assert!(RELAY.set(Relay::start(&folder)).is_ok());
     let conclusion = libtest_mimic::run(
         &arguments,
