@@ -278,21 +278,59 @@ pub(crate) fn make(
                 KeyKind::CardMaster(length) => length.bytes() as u64,
                 _ => RECORD_KEY_BYTES,
             };
-            let derives = mechanism == MechanismType::SP800_108_COUNTER_KDF;
-            template.extend([
-                Attribute::KeyType(KeyType::AES),
-                Attribute::ValueLen(length.into()),
-                Attribute::Derive(derives),
-                Attribute::Sign(!derives),
-                Attribute::Encrypt(false),
-                Attribute::Decrypt(false),
-                Attribute::Wrap(false),
-                Attribute::Unwrap(false),
-            ]);
+            template.push(Attribute::ValueLen(length.into()));
+            template.extend(derives_only(mechanism));
             session.generate_key(&Mechanism::AesKeyGen, &template)?
         }
     };
     Ok(Made { key, public: public_half })
+}
+
+/// What an AES key of ours is for: to derive others, in the token or by its CMAC.
+fn derives_only(mechanism: MechanismType) -> [Attribute; 7] {
+    let derives = mechanism == MechanismType::SP800_108_COUNTER_KDF;
+    [
+        Attribute::KeyType(KeyType::AES),
+        Attribute::Derive(derives),
+        Attribute::Sign(!derives),
+        Attribute::Encrypt(false),
+        Attribute::Decrypt(false),
+        Attribute::Wrap(false),
+        Attribute::Unwrap(false),
+    ]
+}
+
+/// Puts an AES key that is not there yet into the token, and looks whether it is as it was to be. `begun` is that of [`generate`].
+///
+/// # Errors
+/// As [`generate`].
+#[cfg(feature = "card-factory")]
+pub(crate) fn import(
+    session: &Call<'_>,
+    name: &KeyName,
+    kind: KeyKind,
+    value: &[u8],
+    capabilities: &Capabilities,
+    begun: &mut bool,
+) -> Result<Result<(), Refusal>, Fault> {
+    let mechanism = mechanism_of(kind, capabilities);
+    match find(session, name) {
+        // The attempt before has put it there.
+        Ok(key) if *begun && key.kind == kind => return is_as_asked(session, key.handle, mechanism),
+        Ok(_) => return Err(HsmError::SeveralKeys(name.clone()).into()),
+        Err(Fault::Answer(HsmError::NoSuchKey(_))) => *begun = true,
+        Err(fault) => return Err(fault),
+    }
+    let id = identifier(name, kind).ok_or_else(|| HsmError::WrongKind(name.clone()))?;
+    let mut template = protection(name, id, mechanism, Lasts::InTheToken);
+    template.extend([Attribute::Class(ObjectClass::SECRET_KEY), Attribute::Value(value.to_vec())]);
+    template.extend(derives_only(mechanism));
+    let key = session.create_object(&template)?;
+    let checked = is_as_asked(session, key, mechanism)?;
+    if checked.is_err() {
+        session.destroy_object(key)?;
+    }
+    Ok(checked)
 }
 
 /// Reads back what was asked for. A token that says so may still lie: whether a key can be had out of it is tried elsewhere.

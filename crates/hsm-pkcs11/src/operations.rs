@@ -115,7 +115,7 @@ impl Pkcs11Hsm {
     }
 
     /// Has `job` done on a session; it is begun anew when the session was lost on the way.
-    fn ask<T: Send + 'static>(
+    pub(crate) fn ask<T: Send + 'static>(
         &self,
         deadline: Deadline,
         job: impl FnMut(&Call<'_>) -> Result<T, Fault> + Send + 'static,

@@ -1,0 +1,102 @@
+//! Keys of a whole terminal or authority, made in its token; and, for simulated card factories alone, a key that comes from outside.
+
+use std::time::Duration;
+
+use hsm::{HsmError, KeyKind, KeyName};
+use madoguchi_time::{Deadline, SharedClock};
+
+use crate::{OpenError, Pkcs11Hsm, Refusal, TokenError};
+
+/// How long a token may take to make the keys of an authority: two RSA keys, which some tokens make slowly.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Why a token does not hold the keys that it should.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MakingError {
+    /// The token made a key otherwise than it was told to. That key is destroyed; the token is not fit to hold any.
+    #[error("the token did not make {key} as it should")]
+    Refused {
+        /// Which.
+        key: KeyName,
+        /// What is wrong with it.
+        #[source]
+        why: Refusal,
+    },
+    /// A key can't be made.
+    #[error(transparent)]
+    Hsm(#[from] HsmError),
+}
+
+impl From<MakingError> for HsmError {
+    fn from(error: MakingError) -> Self {
+        match error {
+            MakingError::Hsm(error) => error,
+            other => Self::Failed { function: "C_GenerateKey", source: Box::new(other) },
+        }
+    }
+}
+
+impl From<OpenError> for HsmError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Token(TokenError::Hsm(error)) => error,
+            other => Self::Failed { function: "open", source: Box::new(other) },
+        }
+    }
+}
+
+impl Pkcs11Hsm {
+    /// Opens the token that a URI names.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_uri(uri: &str, clock: SharedClock) -> Result<Self, OpenError> {
+        uri.parse::<crate::TokenUri>()?.open(clock)
+    }
+
+    /// Opens the token that a URI names, and makes keys in it.
+    ///
+    /// # Errors
+    /// As [`Pkcs11Hsm::open_uri`] and [`Pkcs11Hsm::generate_all`].
+    pub fn create(uri: &str, keys: &[(KeyName, KeyKind)], clock: SharedClock) -> Result<Self, HsmError> {
+        let token = Self::open_uri(uri, clock.clone())?;
+        token.generate_all(keys, clock.deadline_in(PATIENCE))?;
+        Ok(token)
+    }
+
+    /// Makes keys in the token. If one of them can't be made, those before it are there already.
+    ///
+    /// # Errors
+    /// See [`MakingError`]; [`HsmError::SeveralKeys`] for a name that is taken: nothing is made twice.
+    pub fn generate_all(&self, keys: &[(KeyName, KeyKind)], deadline: Deadline) -> Result<(), MakingError> {
+        keys.iter().try_for_each(|(name, kind)| {
+            let made = self.generate(name, *kind, deadline)?;
+            made.map_err(|why| MakingError::Refused { key: name.clone(), why })
+        })
+    }
+
+    /// Puts the master key of cards with key version `version` into the token. Its length is that of `master`.
+    ///
+    /// Whoever calls this has the key outside the token, and can make every card's keys. A simulated card factory must, because it
+    /// personalises the cards; nobody else may: at a real site the card's maker brings the key in by a key ceremony. In the token
+    /// the key is as protected as any that was made there.
+    ///
+    /// # Errors
+    /// As [`Pkcs11Hsm::generate_all`]; [`HsmError::WrongKind`] for a length that AES does not have.
+    #[cfg(feature = "card-factory")]
+    pub fn import_card_master(&self, version: u8, master: &[u8], deadline: Deadline) -> Result<(), MakingError> {
+        use hsm::AesLength::{Aes128, Aes192, Aes256};
+
+        use crate::objects;
+
+        let name = KeyName::card_master(version);
+        let length = [Aes128, Aes192, Aes256].into_iter().find(|length| length.bytes() == master.len());
+        let kind = KeyKind::CardMaster(length.ok_or_else(|| HsmError::WrongKind(name.clone()))?);
+        let (key, value, capabilities) = (name.clone(), zeroize::Zeroizing::new(master.to_vec()), self.capabilities());
+        let mut begun = false;
+        let made =
+            self.ask(deadline, move |session| objects::import(session, &key, kind, &value, &capabilities, &mut begun))?;
+        made.map_err(|why| MakingError::Refused { key: name, why })
+    }
+}
