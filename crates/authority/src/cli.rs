@@ -24,23 +24,33 @@ use crate::store::{PersonId, State, StoreError, TerminalId, TerminalKey};
 
 /// Where the authority's keys are: what a composition root brings along.
 pub trait KeyStore {
-    /// Makes a module with these keys for the authority in `dir`; the same seed gives the same keys.
+    /// Makes these keys for the authority in `dir`: in the module that `hsm` names, else in one of the store's own, where the same
+    /// seed gives the same keys.
     ///
     /// # Errors
-    /// If the module can't be made.
-    fn create(&self, dir: &Path, keys: &[(KeyName, KeyKind)], seed: Option<u64>) -> Result<Arc<dyn Hsm>, HsmError>;
+    /// If they can't be made.
+    fn create(
+        &self,
+        dir: &Path,
+        hsm: Option<&str>,
+        keys: &[(KeyName, KeyKind)],
+        seed: Option<u64>,
+    ) -> Result<Arc<dyn Hsm>, HsmError>;
 
-    /// The module of the authority in `dir`.
+    /// The module of the authority in `dir`: the one that `hsm` names, else the store's own.
     ///
     /// # Errors
     /// If the module can't be reached.
-    fn open(&self, dir: &Path) -> Result<Arc<dyn Hsm>, HsmError>;
+    fn open(&self, dir: &Path, hsm: Option<&str>) -> Result<Arc<dyn Hsm>, HsmError>;
 }
 
 /// The simulated authority: 署名用認証局 and 利用者証明用認証局, with their line to the terminals.
 #[derive(Parser)]
 #[command(name = "madoguchi-authority", version, after_help = EXAMPLES)]
 struct Cli {
+    /// PKCS #11 token with the authority's keys, as pkcs11:token=LABEL?module-path=FILE&pin-source=SOURCE [default: the one it was made with]
+    #[arg(long, global = true, value_name = "URI")]
+    hsm: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -223,7 +233,7 @@ pub fn run(args: impl IntoIterator<Item = impl Into<OsString> + Clone>, keys: &d
             return if error.print().is_ok() { code } else { ExitCode::FAILURE };
         }
     };
-    match execute(cli.command, keys, &mut std::io::stdout()) {
+    match execute(cli.command, cli.hsm.as_deref(), keys, &mut std::io::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report(&error);
@@ -240,16 +250,17 @@ fn report(error: &dyn std::error::Error) {
     eprintln!("madoguchi-authority: {}", line.join(": "));
 }
 
-fn execute(command: Command, keys: &dyn KeyStore, out: &mut dyn Write) -> Result<(), CommandError> {
+fn execute(command: Command, hsm: Option<&str>, keys: &dyn KeyStore, out: &mut dyn Write) -> Result<(), CommandError> {
     let clock: SharedClock = SystemClock::shared();
     let open = |dir: &Path| -> Result<Authority, CommandError> {
         if !setup::exists(dir) {
             return Err(SetupError::NotInitialised(dir.to_owned()).into());
         }
-        Ok(setup::open(dir, keys.open(dir)?, clock.clone())?)
+        let config = setup::read_config(dir)?;
+        Ok(setup::open(dir, keys.open(dir, hsm.or(config.hsm.as_deref()))?, clock.clone())?)
     };
     match command {
-        Command::Init(init) => initialise(&init, keys, &clock, out),
+        Command::Init(init) => initialise(&init, hsm, keys, &clock, out),
         Command::Serve(options) => serve(Arc::new(open(&options.state)?), clock.clone(), &options, out),
         Command::Terminal(TerminalCommand::Add(add)) => {
             let authority = open(&add.state)?;
@@ -287,11 +298,18 @@ impl Looked {
     }
 }
 
-fn initialise(init: &Init, keys: &dyn KeyStore, clock: &SharedClock, out: &mut dyn Write) -> Result<(), CommandError> {
+fn initialise(
+    init: &Init,
+    hsm: Option<&str>,
+    keys: &dyn KeyStore,
+    clock: &SharedClock,
+    out: &mut dyn Write,
+) -> Result<(), CommandError> {
     if setup::exists(&init.state) {
         return Err(SetupError::AlreadyInitialised(init.state.clone()).into());
     }
     let mut config = Config {
+        hsm: hsm.map(str::to_owned),
         issuing: match init.generation {
             Generation::Jpki2016 => IssuingProfile::jpki_2016(),
             Generation::JpkiNext => IssuingProfile::jpki_next(),
@@ -303,7 +321,7 @@ fn initialise(init: &Init, keys: &dyn KeyStore, clock: &SharedClock, out: &mut d
         config.ocsp_url.clone_from(url);
     }
     fs::create_dir_all(&init.state).map_err(|source| SetupError::Io { path: init.state.clone(), source })?;
-    let hsm = keys.create(&init.state, &setup::required_keys(&config.issuing), init.seed)?;
+    let hsm = keys.create(&init.state, hsm, &setup::required_keys(&config.issuing), init.seed)?;
     setup::initialise(&init.state, hsm, clock.clone(), &config, &[])?;
     Ok(writeln!(out, "an authority was made in {}", init.state.display())?)
 }

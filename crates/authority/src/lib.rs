@@ -22,6 +22,6 @@ pub use error::{RegistrationFault, SetupError};
 pub use service::{Addresses, Service};
 pub use setup::{
     AuthorityCertificates, Config, TerminalCredentials, TerminalRegistration, add_terminal, certificates, exists,
-    in_memory, initialise, key, open, required_keys, terminal_folder,
+    in_memory, initialise, key, open, read_config, required_keys, terminal_folder,
 };
 pub use signer::SignError;

@@ -69,6 +69,9 @@ pub fn required_keys(issuing: &IssuingProfile) -> Vec<(KeyName, KeyKind)> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
+    /// The HSM with its keys, if its composition root knows several: a PKCS #11 URI. No secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hsm: Option<String>,
     /// Where the state of authentication certificates can be asked for; goes into each of them.
     pub ocsp_url: String,
     /// What is not confirmed after so many seconds is revoked.
@@ -92,6 +95,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            hsm: None,
             ocsp_url: "http://127.0.0.1:18080/ocsp".to_owned(),
             confirm_within_seconds: 3_600,
             clock_tolerance_seconds: 300,
@@ -494,7 +498,11 @@ fn open_store(dir: &Path, config: &Config) -> Result<SqliteStore, SetupError> {
     Ok(SqliteStore::open(&dir.join(STORE), [config.first_serial.into(); 2])?)
 }
 
-fn read_config(dir: &Path) -> Result<Config, SetupError> {
+/// The settings of the authority in `dir`.
+///
+/// # Errors
+/// [`SetupError::NotInitialised`], [`SetupError::Io`], [`SetupError::Damaged`].
+pub fn read_config(dir: &Path) -> Result<Config, SetupError> {
     let path = dir.join(CONFIG);
     let text = match fs::read_to_string(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
