@@ -68,6 +68,11 @@ pub trait Composition {
     /// If it can't be opened.
     fn hsm(&self, site: &Site) -> Result<Arc<dyn Hsm>, Failure>;
 
+    /// What the HSM that was opened last was found to do inside and what not, as keys of texts; nothing if that is no question.
+    fn diagnose_hsm(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
     /// The card reader.
     ///
     /// # Errors
@@ -145,6 +150,8 @@ pub struct Site {
     /// The card reader to use, by its name or a part of it: from the command line, else from `terminal.toml`. `None`: any that
     /// the composition root knows.
     pub card_reader: Option<String>,
+    /// The HSM to use, by its PKCS #11 URI: from the command line, else from `terminal.toml`.
+    pub hsm: Option<String>,
 }
 
 impl Site {
@@ -160,6 +167,7 @@ impl Site {
             clock: composition.clock(),
             trust: Trust::load(&*state)?,
             card_reader: context.card_reader().map(str::to_owned).or_else(|| config.card_reader.clone()),
+            hsm: context.hsm().map(str::to_owned).or_else(|| config.hsm.clone()),
             config,
         })
     }

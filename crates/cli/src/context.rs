@@ -31,6 +31,7 @@ pub struct Context {
     folder: PathBuf,
     folder_was_named: bool,
     card_reader: Option<String>,
+    hsm: Option<String>,
     trace: Option<PathBuf>,
     recording: Mutex<Recording>,
     messages: Arc<Messages>,
@@ -73,6 +74,7 @@ impl Context {
             folder: global.state.clone().unwrap_or(default_folder),
             folder_was_named: global.state.is_some(),
             card_reader: global.reader.clone(),
+            hsm: global.hsm.clone(),
             trace: global.trace.clone(),
             recording: Mutex::default(),
             messages,
@@ -98,6 +100,12 @@ impl Context {
     #[must_use]
     pub fn card_reader(&self) -> Option<&str> {
         self.card_reader.as_deref()
+    }
+
+    /// The HSM that the command line names, by its URI.
+    #[must_use]
+    pub fn hsm(&self) -> Option<&str> {
+        self.hsm.as_deref()
     }
 
     /// Has the reader recorded, if the command line asks for a trace.

@@ -40,6 +40,9 @@ pub struct SiteConfig {
     /// The card reader to use, by its name or a part of it; any known one if it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card_reader: Option<String>,
+    /// The HSM: a PKCS #11 URI (RFC 7512) that names its token and where its PIN comes from; never the PIN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hsm: Option<String>,
     /// Seconds without activity after which the screen locks; 300 at most.
     #[serde(default = "default_idle")]
     pub lock_after_s: u64,

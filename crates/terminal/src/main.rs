@@ -1,6 +1,7 @@
 //! `madoguchi`: the production composition root. It names adapters of real devices only, and nothing can configure it
 //! into a simulator.
 
+use std::cell::RefCell;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +13,19 @@ use card_reader::diagnosis::Finding;
 use card_reader_pcsc::{PcscReader, ReaderChoice};
 use cli::{Composition, Context, DeviceTable, Failure, NoOwnCommands, Part, Report, Site};
 use hsm::Hsm;
+use hsm_pkcs11::{OpenError, Pkcs11Hsm};
 use zeroizing_alloc::ZeroAlloc;
 
 /// How long `doctor` may look at the card readers: one that is stuck takes some seconds.
 const DIAGNOSIS: Duration = Duration::from_secs(15);
 
-/// Adapters of real devices: card readers by PC/SC. What has no adapter yet is answered with [`Failure::NoAdapter`]; what works on
+/// Adapters of real devices: card readers by PC/SC, HSMs by PKCS #11. What has no adapter yet is answered with [`Failure::NoAdapter`]; what works on
 /// the state folder alone works.
-struct Production;
+#[derive(Default)]
+struct Production {
+    /// The token that was opened.
+    token: RefCell<Option<Arc<Pkcs11Hsm>>>,
+}
 
 impl Composition for Production {
     type Own = NoOwnCommands;
@@ -29,8 +35,16 @@ impl Composition for Production {
         "madoguchi"
     }
 
-    fn hsm(&self, _site: &Site) -> Result<Arc<dyn Hsm>, Failure> {
-        Err(Failure::NoAdapter(Part::Hsm))
+    fn hsm(&self, site: &Site) -> Result<Arc<dyn Hsm>, Failure> {
+        let not_named = || Failure::Own { key: "error-hsm-not-named", args: Vec::new(), source: None };
+        let uri = site.hsm.as_deref().ok_or_else(not_named)?;
+        let token = Arc::new(Pkcs11Hsm::open_uri(uri, Arc::clone(&site.clock)).map_err(unusable)?);
+        *self.token.borrow_mut() = Some(Arc::clone(&token));
+        Ok(token)
+    }
+
+    fn diagnose_hsm(&self) -> Vec<&'static str> {
+        self.token.borrow().as_ref().map(|token| token.capabilities().texts().to_vec()).unwrap_or_default()
     }
 
     fn card_reader(&self, site: &Site) -> Result<Box<dyn CardReader>, Failure> {
@@ -68,11 +82,18 @@ fn choice(site: &Site) -> ReaderChoice {
     }
 }
 
+/// Why the HSM can't be used, for people.
+fn unusable(error: OpenError) -> Failure {
+    let (key, args) = error.text();
+    let args = args.into_iter().map(|(name, value)| (name, value.into())).collect();
+    Failure::Own { key, args, source: Some(Box::new(error)) }
+}
+
 /// Memory is wiped when it is freed: what was personal in it does not stay for whoever gets it next.
 #[global_allocator]
 static WIPED: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
 
 fn main() -> ExitCode {
     cli::forbid_core_files();
-    cli::run(std::env::args_os(), &Production)
+    cli::run(std::env::args_os(), &Production::default())
 }

@@ -28,16 +28,16 @@ fn what_needs_no_device_works_on_the_folder() {
 }
 
 #[test]
-fn what_needs_a_device_says_that_there_is_no_adapter() {
+fn what_needs_the_hsm_says_that_none_is_configured() {
     let folder = folder();
     for line in ["issue --operator 0417 --resident 1", "card show --operator 0417", "log verify", "operator enrol 0001"]
     {
         let output = madoguchi(folder.path(), line);
         assert_eq!(output.status.code(), Some(1), "{line}: {output:?}");
-        assert!(stdout(&output).contains("このプログラムではHSMを使えません"), "{line}: {}", stdout(&output));
+        assert!(stdout(&output).contains("HSM が設定されていません"), "{line}: {}", stdout(&output));
         let document = document(&madoguchi(folder.path(), &format!("{line} --json")));
         assert_eq!(document["ok"], false);
-        assert_eq!(document["error"]["code"], "no-adapter");
+        assert_eq!(document["error"]["code"], "hsm-not-named");
     }
 }
 

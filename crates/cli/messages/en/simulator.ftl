@@ -65,6 +65,7 @@ error-demo-search = The search for personal data that was left behind is not pos
 error-demo-not-proved = Not everything could be proved
     .cause = The marked items say what
     .mend = Send the output of --verbose to the developers
+item-hsm-pin = PIN of an HSM
 item-template = the operator's template
 item-palm-image = palm image
 item-certificate = certificate

@@ -62,6 +62,7 @@ error-demo-search = 残った個人情報を調べられません
 error-demo-not-proved = 確認できないことがありました
     .cause = ✗ の付いた項目を見てください
     .mend = --verbose の出力を添えて開発元に知らせてください
+item-hsm-pin = HSM の PIN
 item-template = 操作者の照合情報
 item-palm-image = 手のひらの画像
 item-certificate = 電子証明書

@@ -247,24 +247,26 @@ impl<C: Composition> Doctor<'_, C> {
                 return None;
             }
         };
-        let needed = [
+        let own = [
             KeyName::TERMINAL_SIGNING,
             KeyName::TERMINAL_TLS,
             KeyName::LOG_SIGNING,
             KeyName::TEMPLATE_SEALING,
             KeyName::RESIDENT_REFERENCE,
         ];
-        let missing: Vec<String> = needed
-            .into_iter()
-            .filter(|name| !keys.iter().any(|key| key.as_str() == *name))
-            .map(str::to_owned)
-            .collect();
+        let needed = own.map(KeyName::new).into_iter().chain([KeyName::card_master(site.config.card_key_version)]);
+        let missing: Vec<String> = needed.filter(|name| !keys.contains(name)).map(|name| name.to_string()).collect();
+        let found = self.composition.diagnose_hsm().into_iter().map(|key| self.messages.get(key));
+        let found: Vec<String> = found.collect();
         if missing.is_empty() {
             let identity = hsm.identity();
             let device = format!("{} {} {}", identity.manufacturer, identity.model, identity.serial);
-            self.sound("hsm", self.say("doctor-hsm", &[("device", device.into()), ("keys", keys.len().into())]));
+            let text = self.say("doctor-hsm", &[("device", device.into()), ("keys", keys.len().into())]);
+            self.note(Check { details: found, ..Check::new("hsm", true, text) });
         } else {
-            self.unsound("hsm", "doctor-hsm-keys-missing", &[("count", missing.len().into())], missing);
+            let args = [("count", missing.len().into())];
+            let details = missing.into_iter().chain(found).collect();
+            self.unsound("hsm", "doctor-hsm-keys-missing", &args, details);
         }
         Some(hsm)
     }

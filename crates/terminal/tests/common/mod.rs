@@ -47,6 +47,7 @@ pub(crate) fn folder() -> tempfile::TempDir {
         authority_name: "localhost".into(),
         authority_address: "127.0.0.1:1".into(),
         card_reader: None,
+        hsm: None,
         lock_after_s: 300,
         pin_rules: PinRules::default(),
     };

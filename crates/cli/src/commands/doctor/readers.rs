@@ -199,12 +199,13 @@ mod tests {
             authority_name: "localhost".into(),
             authority_address: "127.0.0.1:1".into(),
             card_reader: None,
+            hsm: None,
             lock_after_s: 300,
             pin_rules: PinRules::default(),
         };
         let trust = Trust { terminal_signing: vec![], authority_signing: vec![], issuers: [].into() };
         let card_reader = card_reader.map(str::to_owned);
-        Site { folder: "/".into(), clock: SystemClock::shared(), config, trust, card_reader }
+        Site { folder: "/".into(), clock: SystemClock::shared(), config, trust, card_reader, hsm: None }
     }
 
     fn judged(messages: &Messages, named: Option<&str>, findings: &[Finding]) -> Option<Check> {
