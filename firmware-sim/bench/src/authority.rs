@@ -7,14 +7,16 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use authority::cli::KeyStore;
-use authority::{AuthorityCertificates, SetupError, TerminalCredentials, TerminalRegistration};
+use authority::{AuthorityCertificates, Config, SetupError, TerminalCredentials, TerminalRegistration};
 use hsm::{Hsm, HsmError, KeyKind, KeyName};
+use hsm_pkcs11::Pkcs11Hsm;
 use jpki::IssuingProfile;
-use madoguchi_time::SharedClock;
+use madoguchi_time::{SharedClock, SystemClock};
 use serde::Deserialize;
 use sim_hsm::{Provision, SoftwareHsm};
 
 use crate::children::ChildProcess;
+use crate::token::Token;
 use crate::world::{WorldError, parts};
 
 /// Where the authority hears terminals if it is started by hand.
@@ -46,26 +48,30 @@ impl AuthorityFolder {
         seed: u64,
         issuing: &IssuingProfile,
         terminal: &TerminalRegistration,
+        token: Option<&Token>,
         clock: SharedClock,
     ) -> Result<(AuthorityCertificates, TerminalCredentials), WorldError> {
-        let provision = parts::authority_provision(seed, issuing);
-        let hsm = Arc::new(SoftwareHsm::create(&self.0.join(MODULE), &provision)?);
-        let config = parts::authority_config(issuing, OCSP_URL);
+        let hsm: Arc<dyn Hsm> = match token {
+            Some(token) => Arc::new(token.create(&authority::required_keys(issuing))?),
+            None => {
+                let provision = parts::authority_provision(seed, issuing);
+                Arc::new(SoftwareHsm::create(&self.0.join(MODULE), &provision)?)
+            }
+        };
+        let config = Config { hsm: token.map(Token::uri), ..parts::authority_config(issuing, OCSP_URL) };
         let terminals = std::slice::from_ref(terminal);
-        let credentials = authority::initialise(&self.0, hsm, clock.clone(), &config, terminals)?;
+        let credentials = authority::initialise(&self.0, hsm, clock, &config, terminals)?;
         let credentials = credentials.into_iter().next();
         let credentials = credentials.ok_or_else(|| SetupError::NotInitialised(self.0.clone()))?;
-        Ok((self.certificates(clock)?, credentials))
+        Ok((self.certificates()?, credentials))
     }
 
     /// The authority's own certificates.
     ///
     /// # Errors
     /// If the folder holds no authority.
-    pub fn certificates(&self, clock: SharedClock) -> Result<AuthorityCertificates, WorldError> {
-        let hsm = Keys.open(&self.0)?;
-        let authority = authority::open(&self.0, hsm, clock)?;
-        Ok(authority.certificates().map_err(SetupError::from)?)
+    pub fn certificates(&self) -> Result<AuthorityCertificates, WorldError> {
+        Ok(authority::certificates(&self.0)?)
     }
 
     /// Starts the authority in a process of its own, on any free ports of this machine.
@@ -73,10 +79,24 @@ impl AuthorityFolder {
     /// # Errors
     /// If it does not come up; what it said on its standard error is in the error.
     pub fn start(&self) -> io::Result<RunningAuthority> {
+        self.start_on(None)
+    }
+
+    /// As [`AuthorityFolder::start`], with the keys in a token whose PIN is known already.
+    ///
+    /// # Errors
+    /// As [`AuthorityFolder::start`].
+    pub(crate) fn start_on(&self, token: Option<&Token>) -> io::Result<RunningAuthority> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args([COMMAND, "serve", "--until-stdin-ends", "--cmp", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
         command.arg("--state").arg(&self.0);
+        if let Some(token) = token {
+            command.arg("--hsm").arg(token.uri_for_child());
+        }
         let mut process = ChildProcess::spawn(command.stderr(Stdio::piped()))?;
+        if let Some(token) = token {
+            process.tell(token.pin())?;
+        }
         let mut line = String::new();
         BufReader::new(process.take_stdout()?).read_line(&mut line)?;
         match serde_json::from_str::<Readiness>(&line) {
@@ -102,18 +122,30 @@ pub struct RunningAuthority {
     _process: ChildProcess,
 }
 
-/// The authority's keys, in a file of its folder.
+/// The authority's keys, in a token or in a file of its folder.
 pub struct Keys;
 
 impl KeyStore for Keys {
-    fn create(&self, dir: &Path, keys: &[(KeyName, KeyKind)], seed: Option<u64>) -> Result<Arc<dyn Hsm>, HsmError> {
+    fn create(
+        &self,
+        dir: &Path,
+        hsm: Option<&str>,
+        keys: &[(KeyName, KeyKind)],
+        seed: Option<u64>,
+    ) -> Result<Arc<dyn Hsm>, HsmError> {
+        if let Some(uri) = hsm {
+            return Ok(Arc::new(Pkcs11Hsm::create(uri, keys, SystemClock::shared())?));
+        }
         let seed = seed.unwrap_or_else(rand::random);
         let empty = Provision::empty("authority", parts::draw(seed, "authority HSM", 0));
         let provision = keys.iter().fold(empty, |provision, (name, kind)| provision.with_key(name.clone(), *kind));
         Ok(Arc::new(SoftwareHsm::create(&dir.join(MODULE), &provision)?))
     }
 
-    fn open(&self, dir: &Path) -> Result<Arc<dyn Hsm>, HsmError> {
-        Ok(Arc::new(SoftwareHsm::open(&dir.join(MODULE))?))
+    fn open(&self, dir: &Path, hsm: Option<&str>) -> Result<Arc<dyn Hsm>, HsmError> {
+        Ok(match hsm {
+            Some(uri) => Arc::new(Pkcs11Hsm::open_uri(uri, SystemClock::shared())?),
+            None => Arc::new(SoftwareHsm::open(&dir.join(MODULE))?),
+        })
     }
 }

@@ -107,6 +107,9 @@ pub struct Made {
     /// Cards and certificates: jpki-2016 (RSA), jpki-2016-single-slot (a new key overwrites the old one) or jpki-next (P-384) [default: jpki-2016]
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
+    /// PKCS #11 token for the authority's keys, as --hsm names one for the terminal's [default: software HSMs]
+    #[arg(long, value_name = "URI")]
+    pub authority_hsm: Option<String>,
 }
 
 impl Made {

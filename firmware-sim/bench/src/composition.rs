@@ -11,6 +11,7 @@ use card_reader::CardReader;
 use card_reader::diagnosis::Finding;
 use cli::{Arguments, Card, Command, Composition, Context, Failure, Operator, Report, Site};
 use hsm::Hsm;
+use hsm_pkcs11::Pkcs11Hsm;
 use madoguchi_time::{ElapsingClock, SharedClock};
 use orchestrator::{DiskFolder, People, ProcedureError, StateFolder};
 use sim_card::{SimReader, SimReaderControl};
@@ -22,6 +23,7 @@ use crate::kill::KillingFolder;
 use crate::line::{self, Whereabouts};
 use crate::palms::{self, AttendedSensor, Hands};
 use crate::people::{Counter, SimPeople};
+use crate::token::unusable;
 use crate::world::World;
 use crate::{demo, making, serving};
 
@@ -59,6 +61,7 @@ struct Strings {
     reader: Option<SimReaderControl>,
     hands: Option<Hands>,
     counter: Option<Counter>,
+    token: Option<Arc<Pkcs11Hsm>>,
 }
 
 impl Simulated {
@@ -93,7 +96,7 @@ impl Simulated {
 
     /// Everybody goes, and the resident takes the card along.
     pub fn all_leave(&self) {
-        let Strings { reader, hands, counter } = self.strings.take();
+        let Strings { reader, hands, counter, .. } = self.strings.take();
         drop(reader.and_then(|reader| reader.remove()));
         if let Some(hands) = hands {
             hands.leave();
@@ -225,8 +228,19 @@ impl Composition for Simulated {
     }
 
     fn hsm(&self, site: &Site) -> Result<Arc<dyn Hsm>, Failure> {
-        let hsm = Self::world(site)?.terminal_hsm().map_err(ProcedureError::from)?;
-        Ok(Arc::new(hsm.with_clock(Arc::clone(&site.clock))))
+        let world = Self::world(site)?;
+        let Some(uri) = &site.hsm else {
+            let hsm = world.terminal_hsm().map_err(ProcedureError::from)?;
+            return Ok(Arc::new(hsm.with_clock(Arc::clone(&site.clock))));
+        };
+        let token = Arc::new(Pkcs11Hsm::open_uri(uri, Arc::clone(&site.clock)).map_err(unusable)?);
+        self.strings.borrow_mut().token = Some(Arc::clone(&token));
+        Ok(token)
+    }
+
+    fn diagnose_hsm(&self) -> Vec<&'static str> {
+        let strings = self.strings.borrow();
+        strings.token.as_ref().map(|token| token.capabilities().texts().to_vec()).unwrap_or_default()
     }
 
     fn card_reader(&self, site: &Site) -> Result<Box<dyn CardReader>, Failure> {

@@ -9,6 +9,7 @@ use sim_card::nvm::NvmError;
 use sim_card::vpcd::VpcdError;
 
 use crate::line::LineSetupError;
+use crate::token;
 use crate::world::WorldError;
 
 /// A failure with a text of its own.
@@ -38,8 +39,13 @@ pub(crate) fn failure(error: WorldError) -> Failure {
         WorldError::Authority(_) => ("error-world-authority", vec![]),
         WorldError::Card(NvmError::InUse) => ("error-world-card-in-use", vec![]),
         WorldError::Personalisation(_) | WorldError::Card(_) => ("error-world-card", vec![]),
-        WorldError::Register(_) | WorldError::Hsm(_) | WorldError::State(_) | WorldError::Terminal(_) => {
+        WorldError::Token(_)
+        | WorldError::Register(_)
+        | WorldError::Hsm(_)
+        | WorldError::State(_)
+        | WorldError::Terminal(_) => {
             return Failure::Procedure(match error {
+                WorldError::Token(error) => return token::unusable(error),
                 WorldError::Register(error) => error.into(),
                 WorldError::Hsm(error) => error.into(),
                 WorldError::State(error) => error.into(),

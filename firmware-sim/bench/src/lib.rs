@@ -4,7 +4,7 @@
 //! * [`composition`]: the composition root, with simulators behind every port.
 //! * [`terminal`]: one procedure in a process of its own. [`authority`]: the authority in another.
 //! * [`serving`]: the card in a virtual reader of pcscd.
-//! * [`residue`]: the search for what must be gone.
+//! * [`token`]: real tokens in the place of software HSMs. [`residue`]: the search for what must be gone.
 
 pub mod authority;
 mod children;
@@ -21,4 +21,5 @@ pub mod residents;
 pub mod residue;
 pub mod serving;
 pub mod terminal;
+pub mod token;
 pub mod world;

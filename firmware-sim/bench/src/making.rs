@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::commands::Made;
 use crate::failure::failure;
+use crate::token::{Tokens, unusable};
 use crate::world::{Making, OPERATORS, Stage, World, WorldError};
 
 /// Makes a world, and says so.
@@ -16,8 +17,9 @@ use crate::world::{Making, OPERATORS, Stage, World, WorldError};
 /// See [`WorldError`].
 pub(crate) fn run(made: &Made, context: &Context) -> Result<Box<dyn Report>, Failure> {
     let making = made.making();
+    let tokens = Tokens::read(context.hsm(), made.authority_hsm.as_deref()).map_err(unusable)?;
     heading("heading-world", making.seed, context)?;
-    match make(&making, context.folder(), context) {
+    match make(&making, &tokens, context.folder(), context) {
         Ok((world, applicant)) => Ok(Box::new(NewWorld {
             ok: true,
             folder: context.folder().display().to_string(),
@@ -47,6 +49,7 @@ pub(crate) fn heading(key: &str, seed: u64, context: &Context) -> Result<(), Fai
 /// Makes a world and shows how it goes on. The number of the resident who comes first is in the answer.
 pub(crate) fn make(
     making: &Making,
+    tokens: &Tokens,
     folder: &std::path::Path,
     context: &Context,
 ) -> Result<(World, String), WorldError> {
@@ -73,7 +76,7 @@ pub(crate) fn make(
         last = stage.map(stage_key);
         shown(&done, last, None);
     };
-    let world = making.make(folder, &mut |stage| told(Some(stage)))?;
+    let world = making.make_on(tokens, folder, &mut |stage| told(Some(stage)))?;
     told(None);
     shown(&done, None, Some(seconds(millis(began))));
     let applicant = world.applicant()?;

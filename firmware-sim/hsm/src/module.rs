@@ -102,6 +102,19 @@ impl SoftwareHsm {
         }
     }
 
+    /// The master key of cards with key version `version`: for the factory that brings it to a terminal's real token, and for nobody
+    /// else. Not on the port.
+    ///
+    /// # Errors
+    /// [`HsmError::NoSuchKey`], [`HsmError::WrongKind`].
+    pub fn card_master(&self, version: u8) -> Result<&[u8], HsmError> {
+        let name = KeyName::card_master(version);
+        match self.material(&name)? {
+            Material::Secret(KeyKind::CardMaster(_), master) => Ok(master),
+            _ => Err(HsmError::WrongKind(name)),
+        }
+    }
+
     /// May this call be answered?
     fn admit(&self, deadline: Deadline) -> Result<(), HsmError> {
         let left = |left: u64| if left == u64::MAX { Some(left) } else { left.checked_sub(1) };

@@ -48,7 +48,8 @@ impl Provision {
         self.with_key(KeyName::card_master(version), KeyKind::CardMaster(length))
     }
 
-    pub(crate) fn keys(&self) -> impl Iterator<Item = (&KeyName, KeyKind)> {
+    /// The keys that it is to hold.
+    pub fn keys(&self) -> impl Iterator<Item = (&KeyName, KeyKind)> {
         self.keys.iter().map(|(name, kind)| (name, *kind))
     }
 

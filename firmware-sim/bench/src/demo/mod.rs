@@ -20,6 +20,7 @@ use crate::commands::Demo;
 use crate::composition::{PROGRAM, READER};
 use crate::failure::failure;
 use crate::making::{heading, make, millis};
+use crate::token::{Tokens, unusable};
 use crate::world::{OPERATORS, World, WorldError};
 
 /// Runs the demonstration.
@@ -40,15 +41,22 @@ pub(crate) fn run(order: &Demo, context: &Context) -> Result<Box<dyn Report>, Fa
     };
     heading("heading-demo", existing.as_ref().map_or(making.seed, World::seed), context)?;
     let began = Instant::now();
-    let mut world = match existing {
-        Some(world) if order.made.fits(&world) => world,
+    let named = (context.hsm(), order.made.authority_hsm.as_deref());
+    let (mut world, tokens) = match existing {
+        Some(world) if order.made.fits(&world) => {
+            let tokens = Tokens::of(world.folder(), named.0, named.1).map_err(failure)?;
+            (world, tokens)
+        }
         Some(_) => return Err(failure(WorldError::AlreadyMade(folder.clone()))),
-        None => make(&making, &folder, context).map_err(failure)?.0,
+        None => {
+            let tokens = Tokens::read(named.0, named.1).map_err(unusable)?;
+            (make(&making, &tokens, &folder, context).map_err(failure)?.0, tokens)
+        }
     };
     let making_took = millis(began);
     let applicant = world.applicant().map_err(failure)?;
     world.lay_on_reader(&applicant).map_err(failure)?;
-    let mut summary = supervisor::run(order, &world, &applicant, context)?;
+    let mut summary = supervisor::run(order, &world, &tokens, &applicant, context)?;
     summary.seed = Some(world.seed());
     summary.timings_ms.add("world", making_took);
     summary.next = next(&world, &applicant);

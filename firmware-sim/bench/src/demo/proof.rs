@@ -31,6 +31,7 @@ use crate::failure::{failure, of_line};
 use crate::line::{self, Whereabouts};
 use crate::palms;
 use crate::people::{Persona, SimPeople};
+use crate::token::Tokens;
 use crate::world::{World, WorldError, parts};
 
 /// What the card and the certificates on it are good for.
@@ -207,11 +208,11 @@ fn keep(path: &std::path::Path, certificate: &Certificate) -> Result<(), ProofFa
 }
 
 /// The operation history, verified by a terminal that starts anew, and compared with the authority's witness.
-pub(super) fn of_log(world: &World, authority: &RunningAuthority) -> Result<LogVerdict, Failure> {
+pub(super) fn of_log(world: &World, tokens: &Tokens, authority: &RunningAuthority) -> Result<LogVerdict, Failure> {
     let clock: SharedClock = ElapsingClock::shared();
     let state = DiskFolder::open(world.folder().root())?;
     let site = SiteConfig::load(&state)?;
-    let hsm: Arc<dyn hsm::Hsm> = Arc::new(world.terminal_hsm().map_err(ProcedureError::from)?);
+    let hsm = world.hsm(tokens).map_err(failure)?;
     let whereabouts = Whereabouts::At(authority.cmp);
     let folder = world.folder().authority();
     let line =

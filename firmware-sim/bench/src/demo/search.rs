@@ -11,16 +11,23 @@ use palm_vein::PalmTemplate;
 use rand::RngCore;
 
 use super::proof::ReadCertificate;
-use crate::failure::own;
+use crate::failure::{failure, own};
 use crate::residue::{self, Canary, Found, Needles, SearchError, Sought, Value};
+use crate::token::{Token, Tokens};
 use crate::world::{OPERATORS, World, WorldFolder, parts};
 
 /// How long the HSM may take.
 const HSM: Duration = Duration::from_secs(10);
 
+/// The shortest PIN of an HSM that is searched for, in bytes.
+const SHORTEST: usize = 8;
+
 /// A search that knows what to look for.
 pub(super) struct Search {
     needles: Needles,
+    /// What is in the memory of a terminal as long as it runs, and must not be in files: the HSM's PIN, which is needed again when the
+    /// HSM comes back.
+    only_in_memory: Needles,
     /// Kept in the memory of the searched process.
     in_memory: [u8; 32],
     began: SystemTime,
@@ -28,11 +35,17 @@ pub(super) struct Search {
 
 impl Search {
     /// Everything of this resident that a procedure touches.
-    pub(super) fn prepare(world: &World, resident: &Resident, began: SystemTime) -> Result<Self, Failure> {
+    pub(super) fn prepare(
+        world: &World,
+        tokens: &Tokens,
+        resident: &Resident,
+        began: SystemTime,
+    ) -> Result<Self, Failure> {
         let mut in_memory = [0; 32];
         rand::rngs::OsRng.fill_bytes(&mut in_memory);
-        let needles = Needles::new(&sought(world, resident)?).map_err(failed)?;
-        Ok(Self { needles, in_memory, began })
+        let needles = Needles::new(&sought(world, tokens, resident)?).map_err(failed)?;
+        let only_in_memory = Needles::new(&pins(tokens)).map_err(failed)?;
+        Ok(Self { needles, only_in_memory, in_memory, began })
     }
 
     /// The seed of the canary that the searched process keeps in its memory.
@@ -73,6 +86,7 @@ impl Search {
             let issued = Needles::new(&certificates.iter().flat_map(issued).collect::<Vec<_>>())?;
             let mut found = in_world(world, &self.needles)?;
             found.extend(in_world(world, &issued)?);
+            found.extend(in_world(world, &self.only_in_memory)?);
             found.extend(self.in_shared(&issued)?);
             Ok(named(found))
         })()
@@ -96,8 +110,8 @@ fn in_world(world: &World, needles: &Needles) -> Result<Vec<Found>, SearchError>
 }
 
 /// Texts that must be nowhere. The labels are the names of items in the message catalogue.
-fn sought(world: &World, resident: &Resident) -> Result<Vec<Sought>, Failure> {
-    let mut sought = palm(world)?;
+fn sought(world: &World, tokens: &Tokens, resident: &Resident) -> Result<Vec<Sought>, Failure> {
+    let mut sought = palm(world, tokens)?;
     let mut seek = |label: &str, value: &str| sought.push(Sought { label: label.into(), value: Value::text(value) });
     seek("item-name", &resident.name);
     seek("item-address", &resident.address);
@@ -127,13 +141,20 @@ fn sought(world: &World, resident: &Resident) -> Result<Vec<Sought>, Failure> {
     Ok(sought)
 }
 
+/// The PINs of the HSMs. Short ones are found by chance.
+fn pins(tokens: &Tokens) -> Vec<Sought> {
+    let pins = [&tokens.terminal, &tokens.authority].into_iter().flatten().map(Token::pin);
+    let pins = pins.filter(|pin| pin.len() >= SHORTEST);
+    pins.map(|pin| Sought { label: "item-hsm-pin".into(), value: Value::text(pin) }).collect()
+}
+
 /// The operator's templates as they are enrolled, and the picture by which the operator is recognised.
-fn palm(world: &World) -> Result<Vec<Sought>, Failure> {
+fn palm(world: &World, tokens: &Tokens) -> Result<Vec<Sought>, Failure> {
     let operator = OPERATORS[0];
     let clock = SystemClock::shared();
     let state = DiskFolder::open(world.folder().root())?;
-    let hsm = world.terminal_hsm().map_err(ProcedureError::from)?;
-    let enrolled = operators::templates(&state, &hsm, operator, clock.deadline_in(HSM))?;
+    let hsm = world.hsm(tokens).map_err(failure)?;
+    let enrolled = operators::templates(&state, &*hsm, operator, clock.deadline_in(HSM))?;
     let templates = enrolled.as_ref().map_or(&[][..], |enrolled| enrolled.data());
     // A version byte precedes the rows of each template; the rows of the first are enough.
     let template = templates.get(1..PalmTemplate::ENCODED).unwrap_or_default();

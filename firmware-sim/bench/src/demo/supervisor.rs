@@ -18,6 +18,7 @@ use crate::composition::READER;
 use crate::failure::own;
 use crate::making::millis;
 use crate::terminal::{self, Intruder, Told};
+use crate::token::Tokens;
 use crate::world::{OPERATORS, World};
 
 /// Why a demonstration broke off.
@@ -33,20 +34,28 @@ pub(crate) enum DemoFault {
 }
 
 /// Runs the procedure in processes of its own and proves what came of it.
-pub(super) fn run(order: &Demo, world: &World, applicant: &Resident, context: &Context) -> Result<Summary, Failure> {
+pub(super) fn run(
+    order: &Demo,
+    world: &World,
+    tokens: &Tokens,
+    applicant: &Resident,
+    context: &Context,
+) -> Result<Summary, Failure> {
     let began = SystemTime::now();
     let authority = AuthorityFolder::new(world.folder().authority())
-        .start()
+        .start_on(tokens.authority.as_ref())
         .map_err(|error| own("error-demo-authority", [], DemoFault::Authority(error)))?;
-    let search = Search::prepare(world, applicant, began)?;
-    let mut terminal = TerminalProcess::start(order, world, applicant, &authority, &search, context)?;
+    let search = Search::prepare(world, tokens, applicant, began)?;
+    let mut terminal = TerminalProcess::start(order, world, tokens, applicant, &authority, &search, context)?;
     let report = terminal.watch(context)?;
-    prove(world, applicant, &authority, search, terminal, report, context)
+    prove(world, tokens, applicant, &authority, search, terminal, report, context)
 }
 
 /// The relying party's part.
+#[expect(clippy::too_many_arguments, reason = "everything that took part is looked at")]
 fn prove(
     world: &World,
+    tokens: &Tokens,
     applicant: &Resident,
     authority: &RunningAuthority,
     search: Search,
@@ -62,7 +71,7 @@ fn prove(
     let mut residue = search.memory(terminal.process.id(), &proved.certificates_read)?;
     terminal.finish()?;
     step.next("demo-proof-log");
-    let verdict = proof::of_log(world, authority)?;
+    let verdict = proof::of_log(world, tokens, authority)?;
     step.next("demo-proof-files");
     residue.extend(search.files(world, &proved.certificates_read)?);
     timings.add("proof", step.end());
@@ -109,6 +118,7 @@ impl TerminalProcess {
     fn start(
         order: &Demo,
         world: &World,
+        tokens: &Tokens,
         applicant: &Resident,
         authority: &RunningAuthority,
         search: &Search,
@@ -128,10 +138,16 @@ impl TerminalProcess {
         if order.show_refusals {
             command.arg("--show-refusals");
         }
+        if let Some(token) = &tokens.terminal {
+            command.arg("--hsm").arg(token.uri_for_child());
+        }
         command.env("TMPDIR", world.folder().temp());
         let mut process = ChildProcess::spawn(command.stderr(Stdio::inherit()))?;
         process.tell(&search.canary_seed())?;
         process.tell(&applicant.number)?;
+        if let Some(token) = &tokens.terminal {
+            process.tell(token.pin())?;
+        }
         let told = BufReader::new(process.take_stdout()?);
         Ok(Self { process, told })
     }

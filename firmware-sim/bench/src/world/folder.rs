@@ -54,6 +54,12 @@ impl WorldFolder {
         self.simulators().join("terminal.hsm")
     }
 
+    /// What the cards' maker keeps of the master key, if the terminal's HSM is a token.
+    #[must_use]
+    pub fn card_factory(&self) -> PathBuf {
+        self.simulators().join("factory.hsm")
+    }
+
     /// The memory of the card with this serial number.
     #[must_use]
     pub fn card(&self, serial: &str) -> PathBuf {
@@ -73,7 +79,7 @@ impl WorldFolder {
     }
 
     /// What is in this folder and not the terminal's: the municipality's register, the authority's store, the residents' cards and what
-    /// they have read from them, people's hands.
+    /// they have read from them, the cards' maker's key, people's hands.
     #[must_use]
     pub fn not_the_terminals(&self) -> Vec<PathBuf> {
         let cards = std::fs::read_dir(self.simulators()).into_iter().flatten().filter_map(Result::ok);
@@ -81,7 +87,10 @@ impl WorldFolder {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             name.starts_with("card-") && name.ends_with(".nvm")
         });
-        [self.register(), self.authority(), self.holder(), self.palms()].into_iter().chain(cards).collect()
+        [self.register(), self.authority(), self.holder(), self.palms(), self.card_factory()]
+            .into_iter()
+            .chain(cards)
+            .collect()
     }
 
     pub(super) fn record(&self) -> PathBuf {

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hsm::Hsm;
+use hsm::{Hsm, HsmError, KeyKind, KeyName};
+use hsm_pkcs11::Pkcs11Hsm;
 use jiff::civil::{Date, date};
 use jpki::IssuingProfile;
 use madoguchi_time::{Clock, ElapsingClock, SharedClock};
-use orchestrator::{DiskFolder, EnrolOrder, Ports, ProcedureError, Role, StateFolder, Terminal};
+use orchestrator::{DiskFolder, EnrolOrder, Ports, ProcedureError, Role, SiteConfig, StateFolder, Terminal};
 use resident_register::{CsvRegister, RegisterError};
 use sim_hsm::SoftwareHsm;
 
@@ -19,6 +20,7 @@ use super::{FORMAT, RESIDENTS, Record, World, WorldError, WorldFolder, parts, pr
 use crate::authority::AuthorityFolder;
 use crate::palms::{self, Palms};
 use crate::residents;
+use crate::token::{Token, Tokens};
 
 /// 照合ID of the operators, who are enrolled with their palms.
 pub const OPERATORS: [&str; 2] = ["0417", "0502"];
@@ -61,6 +63,15 @@ impl Making {
     /// # Errors
     /// See [`WorldError`]. What was made until then stays; it is no world.
     pub fn make(&self, folder: &Path, told: &mut dyn FnMut(Stage)) -> Result<World, WorldError> {
+        self.make_on(&Tokens::default(), folder, told)
+    }
+
+    /// As [`Making::make`], with keys in tokens. They must not hold keys of those names yet. These keys do not follow from the seed,
+    /// but for the masters of the cards.
+    ///
+    /// # Errors
+    /// See [`WorldError`].
+    pub fn make_on(&self, tokens: &Tokens, folder: &Path, told: &mut dyn FnMut(Stage)) -> Result<World, WorldError> {
         let issuing = profile(&self.profile)?;
         let folder = WorldFolder::new(folder);
         // A faulty register is found before anything is made.
@@ -71,7 +82,7 @@ impl Making {
         told(Stage::Register);
         self.make_register(&folder)?;
         told(Stage::Authority);
-        let hsm = self.make_authority(&folder, &issuing)?;
+        let hsm = self.make_authority(&folder, &issuing, tokens)?;
         told(Stage::Operators);
         self.copy_pictures(&folder)?;
         enrol_operators(&folder, self.seed, hsm)?;
@@ -122,17 +133,49 @@ impl Making {
     }
 
     /// The HSMs, the authority, and what the terminal must know of it. The terminal's HSM is the answer.
-    fn make_authority(&self, folder: &WorldFolder, issuing: &IssuingProfile) -> Result<SoftwareHsm, WorldError> {
+    fn make_authority(
+        &self,
+        folder: &WorldFolder,
+        issuing: &IssuingProfile,
+        tokens: &Tokens,
+    ) -> Result<Arc<dyn Hsm>, WorldError> {
         let clock = ElapsingClock::shared();
-        let hsm = SoftwareHsm::create(&folder.terminal_hsm(), &parts::terminal_provision(self.seed, issuing))?;
-        let registration = parts::registration(&hsm, clock.deadline_in(HSM))?;
+        let hsm: Arc<dyn Hsm> = match &tokens.terminal {
+            Some(token) => Arc::new(self.make_in_token(token, folder, issuing)?),
+            None => {
+                let provision = parts::terminal_provision(self.seed, issuing);
+                Arc::new(SoftwareHsm::create(&folder.terminal_hsm(), &provision)?)
+            }
+        };
+        let registration = parts::registration(&*hsm, clock.deadline_in(HSM))?;
         let authority = AuthorityFolder::new(folder.authority());
-        let (certificates, credentials) = authority.make(self.seed, issuing, &registration, clock)?;
+        let made = authority.make(self.seed, issuing, &registration, tokens.authority.as_ref(), clock)?;
+        let (certificates, credentials) = made;
         let mut state = DiskFolder::open(folder.root())?;
         let card = parts::card_profile(issuing);
-        parts::site(issuing, &card, crate::authority::CMP_ADDRESS).save(&mut state)?;
+        let site = parts::site(issuing, &card, crate::authority::CMP_ADDRESS);
+        SiteConfig { hsm: tokens.terminal.as_ref().map(Token::uri), ..site }.save(&mut state)?;
         parts::trust(&certificates, &credentials).save(&mut state)?;
         crate::line::save_credentials(&mut state, &certificates, &credentials)?;
+        Ok(hsm)
+    }
+
+    /// The terminal's keys in its token. The master of the cards is the factory's, which brings it along: the token gives no key away,
+    /// and whoever personalises cards must have theirs.
+    fn make_in_token(
+        &self,
+        token: &Token,
+        folder: &WorldFolder,
+        issuing: &IssuingProfile,
+    ) -> Result<Pkcs11Hsm, WorldError> {
+        let provision = parts::terminal_provision(self.seed, issuing);
+        let own = provision.keys().filter(|(_, kind)| !matches!(kind, KeyKind::CardMaster(_)));
+        let own: Vec<(KeyName, KeyKind)> = own.map(|(name, kind)| (name.clone(), kind)).collect();
+        let hsm = token.create(&own)?;
+        let factory = SoftwareHsm::create(&folder.card_factory(), &parts::factory_provision(self.seed, issuing))?;
+        let master = factory.card_master(parts::CARD_KEY_VERSION)?;
+        let deadline = ElapsingClock::shared().deadline_in(HSM);
+        hsm.import_card_master(parts::CARD_KEY_VERSION, master, deadline).map_err(HsmError::from)?;
         Ok(hsm)
     }
 }
@@ -165,10 +208,9 @@ fn refuse_faults(register: &Path) -> Result<(), WorldError> {
 }
 
 /// The access manager is the first, and enrols the others: through the sensor, as at any terminal.
-fn enrol_operators(folder: &WorldFolder, seed: u64, hsm: SoftwareHsm) -> Result<(), WorldError> {
+fn enrol_operators(folder: &WorldFolder, seed: u64, hsm: Arc<dyn Hsm>) -> Result<(), WorldError> {
     let clock: SharedClock = ElapsingClock::shared();
     let state = DiskFolder::open(folder.root())?;
-    let hsm: Arc<dyn Hsm> = Arc::new(hsm);
     let (sensor, hands) =
         palms::sensor(Palms::new(seed, folder.palms()), clock.clone()).map_err(ProcedureError::from)?;
     let ports = Ports {

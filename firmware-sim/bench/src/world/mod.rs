@@ -5,7 +5,8 @@
 //! DIR/register.csv        the municipality's resident register
 //! DIR/authority/          the authority's folder, with its HSM
 //! DIR/sim/world.toml      seed, profile, and which card lies on the reader; written last: without it there is no world
-//! DIR/sim/terminal.hsm    the terminal's HSM
+//! DIR/sim/terminal.hsm    the terminal's HSM, unless that is a token
+//! DIR/sim/factory.hsm     if it is: the masters of the cards, as the cards' maker has them
 //! DIR/sim/card-*.nvm      the residents' cards, by serial number: each its holder's own
 //! DIR/sim/palms/ID/       pictures of a person's palm, if there are any; palms are synthetic otherwise
 //! DIR/sim/temp/           the terminal's temporary folder
@@ -22,9 +23,11 @@ mod residents;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use authority::SetupError;
-use hsm::HsmError;
+use hsm::{Hsm, HsmError};
+use hsm_pkcs11::OpenError;
 use jpki::{CertificateKind, IssuingProfile, Resident};
 use orchestrator::{ProcedureError, StateError};
 use resident_register::{CsvRegister, FaultyLine, RegisterError, ResidentRegister};
@@ -38,6 +41,7 @@ pub use self::making::{ACCESS_MANAGER, Making, OPERATORS, Stage};
 use crate::authority::AuthorityFolder;
 use crate::palms::Palms;
 use crate::people::Persona;
+use crate::token::Tokens;
 
 /// How many residents a world has unless a register is given.
 pub const RESIDENTS: usize = 1_000;
@@ -109,6 +113,9 @@ pub enum WorldError {
     /// An HSM can't be made or opened.
     #[error(transparent)]
     Hsm(#[from] HsmError),
+    /// A token can't be used.
+    #[error(transparent)]
+    Token(#[from] OpenError),
     /// The authority can't be made.
     #[error(transparent)]
     Authority(#[from] SetupError),
@@ -167,12 +174,29 @@ impl World {
         &self.issuing
     }
 
-    /// The terminal's HSM.
+    /// The terminal's HSM, if that is no token.
     ///
     /// # Errors
     /// If its file is missing or damaged.
     pub fn terminal_hsm(&self) -> Result<SoftwareHsm, HsmError> {
         SoftwareHsm::open(&self.folder.terminal_hsm())
+    }
+
+    /// The terminal's HSM: its token, else the software HSM.
+    ///
+    /// # Errors
+    /// If it can't be opened.
+    pub(crate) fn hsm(&self, tokens: &Tokens) -> Result<Arc<dyn Hsm>, WorldError> {
+        Ok(match &tokens.terminal {
+            Some(token) => Arc::new(token.open()?),
+            None => Arc::new(self.terminal_hsm()?),
+        })
+    }
+
+    /// The cards' maker's HSM. A terminal's software HSM is a maker's too; a token gives nothing away.
+    fn card_factory(&self) -> Result<SoftwareHsm, HsmError> {
+        let factory = self.folder.card_factory();
+        if factory.exists() { SoftwareHsm::open(&factory) } else { self.terminal_hsm() }
     }
 
     /// The palms of its people.
@@ -224,9 +248,9 @@ impl World {
         let path = self.folder.card(&serial);
         if !path.exists() {
             let authority = AuthorityFolder::new(self.folder.authority());
-            let certificates = authority.certificates(madoguchi_time::SystemClock::shared())?;
+            let certificates = authority.certificates()?;
             let profile = parts::card_profile(&self.issuing);
-            let hsm = self.terminal_hsm()?;
+            let hsm = self.card_factory()?;
             let card = parts::personalisation(self.seed(), 0, resident, &profile, &hsm, &certificates)?;
             self.add_card(card, &path)?;
         }

@@ -40,12 +40,22 @@ pub use crate::residents::municipality;
 /// What the terminal's HSM holds.
 #[must_use]
 pub fn terminal_provision(seed: u64, issuing: &IssuingProfile) -> Provision {
-    let length = match issuing.channel_key_bits {
+    Provision::terminal(draw(seed, "terminal HSM", 0)).with_card_master(CARD_KEY_VERSION, master_length(issuing))
+}
+
+/// What the cards' maker's HSM holds, if the terminal's is a token.
+#[must_use]
+pub fn factory_provision(seed: u64, issuing: &IssuingProfile) -> Provision {
+    Provision::empty("factory", draw(seed, "card factory", 0))
+        .with_card_master(CARD_KEY_VERSION, master_length(issuing))
+}
+
+fn master_length(issuing: &IssuingProfile) -> AesLength {
+    match issuing.channel_key_bits {
         192 => AesLength::Aes192,
         256 => AesLength::Aes256,
         _ => AesLength::Aes128,
-    };
-    Provision::terminal(draw(seed, "terminal HSM", 0)).with_card_master(CARD_KEY_VERSION, length)
+    }
 }
 
 /// What the authority's HSM holds.
@@ -90,6 +100,7 @@ pub fn site(issuing: &IssuingProfile, card: &CardProfile, authority_address: &st
         authority_name: "localhost".into(),
         authority_address: authority_address.into(),
         card_reader: None,
+        hsm: None,
         lock_after_s: 300,
         municipality: municipality(),
         pin_rules: PinRules::default(),

@@ -5,7 +5,6 @@ use std::fs;
 use authority::store::{IssueKey, SqliteStore, State, Store};
 use jpki::CertificateKind;
 use madoguchi_sim::authority::AuthorityFolder;
-use madoguchi_time::SystemClock;
 
 use crate::place::{Place, Served, Town};
 
@@ -48,7 +47,7 @@ fn opensc_reads_what_the_authority_has_issued() {
 /// Certificates by their numbers in OpenSC, as the authority has them.
 fn issued(town: &Town) -> [Vec<u8>; 4] {
     let folder = town.world().folder().authority();
-    let ca = AuthorityFolder::new(folder.clone()).certificates(SystemClock::shared()).unwrap();
+    let ca = AuthorityFolder::new(folder.clone()).certificates().unwrap();
     let store = SqliteStore::open(&folder.join("store.sqlite"), [0; 2]).unwrap();
     let valid = |kind| {
         let mut issues =

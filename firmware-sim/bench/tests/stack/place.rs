@@ -12,7 +12,6 @@ use std::time::Duration;
 use jpki::CertificateKind;
 use madoguchi_sim::authority::AuthorityFolder;
 use madoguchi_sim::world::{Making, OPERATORS, World, parts};
-use madoguchi_time::SystemClock;
 use private_pcscd::PrivatePcscd;
 use serde_json::Value as Json;
 use tempfile::TempDir;
@@ -212,8 +211,7 @@ impl Town {
         let mut world = self.world();
         let resident = world.resident(&self.resident).unwrap().unwrap();
         let hsm = world.terminal_hsm().unwrap();
-        let certificates =
-            AuthorityFolder::new(world.folder().authority()).certificates(SystemClock::shared()).unwrap();
+        let certificates = AuthorityFolder::new(world.folder().authority()).certificates().unwrap();
         let profile = sim_card::CardProfile { blocked_status, ..parts::card_profile(world.issuing()) };
         let card = parts::personalisation(world.seed(), 0, &resident, &profile, &hsm, &certificates).unwrap();
         let path = world.folder().card(&parts::card_serial(world.seed(), &resident.number, 0));

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use madoguchi_sim::authority::AuthorityFolder;
 use madoguchi_sim::world::parts;
-use madoguchi_time::{SystemClock, VirtualClock};
+use madoguchi_time::VirtualClock;
 use sim_card::vpcd::VpcdRunner;
 use sim_card::{Card, CardProfile, GeneratedKeys};
 
@@ -28,7 +28,7 @@ fn play(form: &str, profile: impl FnOnce(CardProfile) -> CardProfile) {
     let (town, place) = (Town::new(), Place::new());
     let world = town.world();
     let resident = world.resident(&town.resident).unwrap().unwrap();
-    let certificates = AuthorityFolder::new(world.folder().authority()).certificates(SystemClock::shared()).unwrap();
+    let certificates = AuthorityFolder::new(world.folder().authority()).certificates().unwrap();
     let profile = profile(parts::card_profile(world.issuing()));
     let hsm = world.terminal_hsm().unwrap();
     let made = parts::personalisation(world.seed(), 0, &resident, &profile, &hsm, &certificates).unwrap();

@@ -1,0 +1,159 @@
+//! The demonstration with every key in tokens of SoftHSM2: the terminal's in one, the authority's in another.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value as Json;
+use tempfile::TempDir;
+
+const MODULES: [&str; 2] = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/softhsm/libsofthsm2.so"];
+const TERMINAL: &str = "counter 1";
+const TERMINAL_PIN: &str = "terminal-ピン-48151623";
+const AUTHORITY: &str = "authority";
+const AUTHORITY_PIN: &str = "authority-pin-42108";
+
+/// SoftHSM2 with tokens of its own.
+struct SoftHsm {
+    folder: TempDir,
+    module: &'static str,
+}
+
+impl SoftHsm {
+    fn new() -> Self {
+        let module = MODULES.into_iter().find(|module| Path::new(module).exists());
+        let module = module.expect("SoftHSM2 is not installed: run tests/install-peers");
+        let folder = tempfile::Builder::new().prefix("softhsm2-").tempdir().unwrap();
+        let tokens = folder.path().join("tokens");
+        fs::create_dir(&tokens).unwrap();
+        let configuration = format!("directories.tokendir = {}\nlog.level = ERROR\n", tokens.display());
+        fs::write(folder.path().join("softhsm2.conf"), configuration).unwrap();
+        Self { folder, module }
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("SOFTHSM2_CONF", self.folder.path().join("softhsm2.conf")).stdin(Stdio::null());
+        command
+    }
+
+    /// A new token, as its maker delivers it: with a PIN, and empty.
+    fn token(&self, label: &str, pin: &str) {
+        let mut command = self.command("softhsm2-util");
+        command.args(["--init-token", "--free", "--so-pin", "so-87654321", "--label", label, "--pin", pin]);
+        let output = command.output().expect("SoftHSM2's tools are not installed: run tests/install-peers");
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    fn pin_file(&self, pin: &str, mode: u32) -> PathBuf {
+        let path = self.folder.path().join(format!("pin-{mode:o}-{}", pin.len()));
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&path).unwrap();
+        writeln!(file, "{pin}").unwrap();
+        path
+    }
+
+    fn uri(&self, label: &str, pin_source: &str) -> String {
+        let label = label.replace(' ', "%20");
+        format!("pkcs11:token={label}?module-path={}&pin-source={pin_source}", self.module)
+    }
+
+    /// Runs the program; it reads `input`.
+    fn run(&self, arguments: &[&str], state: &Path, input: &str) -> Output {
+        let mut command = self.command(env!("CARGO_BIN_EXE_madoguchi-sim"));
+        command.args(arguments).args(["--json", "--lang", "en", "--state"]).arg(state);
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.env_remove("LC_ALL").env("LANG", "C.UTF-8").spawn().unwrap();
+        // A program that fails before it reads does not read.
+        let _ = process.stdin.take().unwrap().write_all(input.as_bytes());
+        process.wait_with_output().unwrap()
+    }
+}
+
+fn document(output: &Output) -> Json {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}{}", text(&output.stdout), text(&output.stderr)))
+}
+
+fn check<'a>(document: &'a Json, name: &str) -> &'a Json {
+    let mut checks = document["checks"].as_array().unwrap().iter();
+    checks.find(|check| check["name"] == name).unwrap()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn the_demonstration_with_all_keys_in_tokens_proves_what_it_shows() {
+    let hsm = SoftHsm::new();
+    hsm.token(TERMINAL, TERMINAL_PIN);
+    hsm.token(AUTHORITY, AUTHORITY_PIN);
+    let file = |pin: &str| format!("file:{}", hsm.pin_file(pin, 0o600).display());
+    let of_authority = hsm.uri(AUTHORITY, &file(AUTHORITY_PIN));
+    let folder = tempfile::tempdir().unwrap();
+    let world = folder.path().join("world");
+
+    let of_terminal = hsm.uri(TERMINAL, "fd:0");
+    let demo = ["demo", "--hsm", &of_terminal, "--authority-hsm", &of_authority];
+    let output = hsm.run(&demo, &world, &format!("{TERMINAL_PIN}\n"));
+    let found = document(&output);
+    assert!(output.status.success() && found["ok"] == true, "{found:#}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(found["residue"], Json::Array(Vec::new()));
+    assert_eq!(found["certificates"].as_array().unwrap().len(), 2);
+
+    // No key is in a file, but for the master that the cards' maker has too; and no PIN.
+    let files = files(&world);
+    let names: Vec<_> = files.iter().filter_map(|path| path.file_name()?.to_str()).collect();
+    assert!(names.contains(&"factory.hsm") && !names.contains(&"terminal.hsm") && !names.contains(&"hsm.json"));
+    for path in files {
+        let contents = fs::read(&path).unwrap();
+        for pin in [TERMINAL_PIN, AUTHORITY_PIN] {
+            let shown = contents.windows(pin.len()).any(|window| window == pin.as_bytes());
+            assert!(!shown, "{}", path.display());
+        }
+    }
+
+    // The world is one to go on with.
+    let again = hsm.uri(TERMINAL, &file(TERMINAL_PIN));
+    let found = document(&hsm.run(&["doctor", "--hsm", &again], &world, ""));
+    assert_eq!(found["ok"], true, "{found:#}");
+    let details = check(&found, "hsm")["details"].to_string();
+    assert!(details.contains("weaker") && details.contains("outside"), "{details}");
+    let found = document(&hsm.run(&["log", "verify", "--hsm", &again], &world, ""));
+    assert_eq!(found["ok"], true, "{found:#}");
+
+    // The two tokens are two: the authority's holds none of the terminal's keys.
+    let found = document(&hsm.run(&["doctor", "--hsm", &of_authority], &world, ""));
+    let missing = check(&found, "hsm")["details"].to_string();
+    assert!(missing.contains("terminal-signing") && missing.contains("card-master-01"), "{missing}");
+}
+
+#[test]
+fn a_token_that_can_not_be_opened_is_explained_before_anything_is_made() {
+    let hsm = SoftHsm::new();
+    hsm.token(TERMINAL, TERMINAL_PIN);
+    let folder = tempfile::tempdir().unwrap();
+    let exposed = format!("file:{}", hsm.pin_file(TERMINAL_PIN, 0o644).display());
+    for (uri, code) in [
+        (hsm.uri(TERMINAL, "fd:0").replace("pin-source=fd:0", "pin-value=s3cret"), "hsm-pin-in-uri"),
+        (hsm.uri(TERMINAL, "env:PIN"), "hsm-uri"),
+        (hsm.uri(TERMINAL, "file:/nowhere/pin"), "hsm-pin-unreadable"),
+        (hsm.uri(TERMINAL, &exposed), "hsm-pin-exposed"),
+        (hsm.uri(TERMINAL, "fd:0"), "hsm-pin-refused"),
+        (hsm.uri("another", "fd:0"), "hsm-no-token"),
+        (hsm.uri(TERMINAL, "fd:0").replace("libsofthsm2.so", "nothing.so"), "hsm-no-module"),
+    ] {
+        let world = folder.path().join(code);
+        let output = hsm.run(&["world", "new", "--hsm", &uri], &world, "wrong-s3cret\n");
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert_eq!(document(&output)["error"]["code"], code, "{output:?}");
+        assert!(!format!("{output:?}").contains("s3cret"), "{output:?}");
+        assert!(!world.join("sim/world.toml").exists());
+    }
+}
