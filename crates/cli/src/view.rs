@@ -348,6 +348,7 @@ pub fn slot_text(messages: &Messages, slot: &SlotFound) -> String {
     let state = messages.get(match (slot.active, slot.pending) {
         (false, false) => "progress-slot-empty",
         (true, false) => "progress-slot-active",
+        (false, true) if !slot.pending_slot => "progress-slot-interrupted",
         (false, true) => "progress-slot-pending",
         (true, true) => "progress-slot-active-pending",
     });

@@ -22,7 +22,7 @@ const NAME_PREFIX: &str = "SIM-";
 /// How long an exchange takes on the line between reader and card.
 ///
 /// Bytes take 10.4 bit times each, start and stop bits and protocol included, and every exchange a fixed time: both together
-/// give the published times of reading 1 KB in four pieces at 106 to 848 kbit/s within 6 %.
+/// give the published times of reading 1 KB in four pieces at 106 to 848 kbit/s within 8 %.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkTime {
     /// Line rate in bits per second.

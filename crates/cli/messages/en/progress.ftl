@@ -7,6 +7,7 @@ progress-refused-captures = (captures: { $reasons })
 progress-log-on-refused = not recognised
 progress-interruption = Interruption
 progress-interruption-found = { $count ->
+    [0] a procedure was interrupted; its card is settled when it is next read
     [one] one open record of an interrupted procedure closed; its card is settled when it is next read
    *[other] { $count } open records of an interrupted procedure closed; its card is settled when it is next read
 }
@@ -23,6 +24,7 @@ progress-slot = { $kind } { $state }
 progress-slot-empty = not issued
 progress-slot-active = issued
 progress-slot-pending = being written
+progress-slot-interrupted = interrupted, none works
 progress-slot-active-pending = issued (renewal under way)
 progress-card-overwrites = a new key overwrites the old one on this card
 progress-slot-separator = {"  "}

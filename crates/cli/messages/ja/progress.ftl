@@ -6,7 +6,10 @@ progress-capture-retried = もう一度手をかざしてください ({ $reason
 progress-refused-captures = (撮影した手のひら: { $reasons })
 progress-log-on-refused = 認証できませんでした
 progress-interruption = 中断の確認
-progress-interruption-found = 中断した手続の記録 { $count } 件を閉じました。カードは次に読み取るときに整合を取ります
+progress-interruption-found = { $count ->
+    [0] 手続が中断していました。カードは次に読み取るときに整合を取ります
+   *[other] 中断した手続の記録 { $count } 件を閉じました。カードは次に読み取るときに整合を取ります
+}
 progress-application = 申請
 progress-application-taken = { $kinds }電子証明書  本人確認情報 取得
 progress-application-substituted = (代替文字 { $count } 字)
@@ -17,6 +20,7 @@ progress-slot = { $kind } { $state }
 progress-slot-empty = 未発行
 progress-slot-active = 発行済
 progress-slot-pending = 書込み途中
+progress-slot-interrupted = 途中で中断 (使えるものなし)
 progress-slot-active-pending = 発行済 (更新の途中)
 progress-card-overwrites = このカードは鍵を上書きします
 progress-slot-separator = {"  "}
