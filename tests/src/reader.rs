@@ -80,7 +80,7 @@ impl Secret {
 
 /// Who watches a reader and makes things go wrong there. Clones watch the same reader.
 #[derive(Clone, Default)]
-pub struct ReaderWatch(Arc<Mutex<Inner>>);
+pub struct WatchedReader(Arc<Mutex<Inner>>);
 
 #[derive(Default)]
 struct Inner {
@@ -106,7 +106,7 @@ struct Inner {
     replayed: Vec<Secret>,
 }
 
-impl ReaderWatch {
+impl WatchedReader {
     /// Watches a reader from now on, and listens to the people who enter PINs there.
     #[must_use]
     pub fn new(conversation: &Conversation) -> Self {
@@ -225,7 +225,7 @@ impl Inner {
 
 struct Watched {
     reader: Box<dyn CardReader>,
-    watch: ReaderWatch,
+    watch: WatchedReader,
 }
 
 impl CardReader for Watched {
@@ -246,7 +246,7 @@ impl CardReader for Watched {
 
 struct WatchedConnection<'a> {
     connection: Box<dyn CardConnection + 'a>,
-    watch: &'a ReaderWatch,
+    watch: &'a WatchedReader,
 }
 
 impl CardConnection for WatchedConnection<'_> {
@@ -267,7 +267,7 @@ impl CardConnection for WatchedConnection<'_> {
 
 struct WatchedTransaction<'a> {
     transaction: Box<dyn CardTransaction + 'a>,
-    watch: &'a ReaderWatch,
+    watch: &'a WatchedReader,
 }
 
 impl CardTransaction for WatchedTransaction<'_> {

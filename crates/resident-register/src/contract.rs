@@ -1,6 +1,6 @@
 //! What every backend of the register must do. A backend instantiates the suite with one line in its tests:
 //!
-//! ```ignore
+//! ```text
 //! resident_register::contract_suite!(register_holding);
 //! ```
 //!

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use cli::{Failure, Value};
 use orchestrator::ProcedureError;
+use sim_card::PersonalisationError;
 use sim_card::nvm::NvmError;
 use sim_card::vpcd::VpcdError;
 
@@ -38,6 +39,8 @@ pub(crate) fn failure(error: WorldError) -> Failure {
         WorldError::Io { path: file, .. } => ("error-world-io", vec![path(file)]),
         WorldError::Authority(_) => ("error-world-authority", vec![]),
         WorldError::Card(NvmError::InUse) => ("error-world-card-in-use", vec![]),
+        WorldError::Card(NvmError::Io(_))
+        | WorldError::Personalisation(PersonalisationError::Memory(NvmError::Io(_))) => ("error-world-card-io", vec![]),
         WorldError::Personalisation(_) | WorldError::Card(_) => ("error-world-card", vec![]),
         WorldError::Token(_)
         | WorldError::Register(_)

@@ -213,7 +213,7 @@ fn store_data(chip: &mut Chip, command: &Command) -> Answer {
 }
 
 /// `84 E4 00 00 Lc D2 01 <version>`: the version goes, all three keys. Never the last one, nor the one under which this channel
-/// stands: whoever takes the old keys away has proved that he has the new ones.
+/// was opened: whoever takes keys away has others.
 fn delete_key(chip: &mut Chip, channel: &Channel, command: &Command) -> Answer {
     if command.p1 != 0 || command.p2 > 1 {
         return Err(Sw::P1_P2.into());

@@ -17,7 +17,7 @@ use sim_card::{Card, Fault, When};
 
 use super::{BOTH, Findings, Variant, for_every_place, settle};
 use crate::checks::Broken;
-use crate::reader::{ReaderWatch, WrongBit};
+use crate::reader::{WatchedReader, WrongBit};
 use crate::stage::{OPERATOR, Stage, Start};
 
 /// The terminal at which the faults strike.
@@ -133,7 +133,7 @@ impl Case {
     fn play(self, findings: &mut Findings, stage: &mut Stage) -> Run {
         let name = self.to_string();
         let before = stage.holdings();
-        let watch = ReaderWatch::new(&stage.conversation);
+        let watch = WatchedReader::new(&stage.conversation);
         if self.played.repeats_commands {
             watch.repeat_commands();
         }
@@ -171,7 +171,7 @@ impl Case {
         Run { struck, in_channel, left_no_trace: untouched && !made_keys }
     }
 
-    fn arm(self, stage: &Stage, watch: &ReaderWatch) {
+    fn arm(self, stage: &Stage, watch: &WatchedReader) {
         let control = stage.control(PLACE);
         match self.trouble {
             Trouble::Once(fault) => control.arm(self.n, fault),
@@ -186,7 +186,7 @@ impl Case {
     }
 
     /// Had the trouble struck?
-    fn disarm(self, stage: &Stage, watch: &ReaderWatch) -> bool {
+    fn disarm(self, stage: &Stage, watch: &WatchedReader) -> bool {
         let control = stage.control(PLACE);
         let armed = control.armed() as u64;
         control.disarm();
@@ -197,7 +197,7 @@ impl Case {
         }
     }
 
-    fn run(self, stage: &mut Stage, watch: &ReaderWatch) -> Result<ProcedureReport, ProcedureError> {
+    fn run(self, stage: &mut Stage, watch: &WatchedReader) -> Result<ProcedureReport, ProcedureError> {
         let number = stage.resident.number.clone();
         let mut terminal = stage.start_with(PLACE, |reader| watch.watch(reader))?;
         terminal.log_on(OPERATOR)?;

@@ -18,7 +18,7 @@ use sim_card::vpcd::{VpcdControl, VpcdRunner};
 
 use super::{BOTH, Findings, Variant, settle};
 use crate::checks::Broken;
-use crate::reader::ReaderWatch;
+use crate::reader::WatchedReader;
 use crate::stage::{Interlude, OPERATOR, Stage, Start};
 
 /// The terminal with the real reader.
@@ -102,7 +102,7 @@ impl Desk {
     fn run(
         &mut self,
         plan: Plan,
-        watch: &ReaderWatch,
+        watch: &WatchedReader,
         mut happens: impl FnMut(u32) + Send + 'static,
     ) -> Result<ProcedureReport, ProcedureError> {
         let clock = RealTime::shared(&self.stage);
@@ -151,7 +151,7 @@ impl Desk {
 pub fn undisturbed(pcscd: &Arc<PrivatePcscd>, start: Start) -> u64 {
     let mut findings = Findings::default();
     let mut desk = Desk::new(start, pcscd.lease());
-    let watch = ReaderWatch::new(&desk.stage.conversation);
+    let watch = WatchedReader::new(&desk.stage.conversation);
     desk.run(Variant::PRODUCT.plan(start), &watch, |_| {}).expect("issued");
     let apdus = desk.control().activity().apdus;
     desk.close(&mut findings, "undisturbed", true);
@@ -188,7 +188,7 @@ pub fn card_leaves_and_comes_back(pcscd: &Arc<PrivatePcscd>, readers: usize) -> 
 fn card_leaves(mut desk: Desk, n: u64, when: When) -> Findings {
     let mut findings = Findings::default();
     let name = format!("{:?}, card away at APDU {n}, {when:?}", desk.start);
-    let watch = ReaderWatch::new(&desk.stage.conversation);
+    let watch = WatchedReader::new(&desk.stage.conversation);
     desk.control().remove_after(n, when);
     let ended = desk.run(Variant::PRODUCT.plan(desk.start), &watch, |_| {});
     findings.struck = usize::from(desk.control().armed() == 0);
@@ -248,7 +248,7 @@ pub fn another_program_meddles(pcscd: &Arc<PrivatePcscd>) -> Findings {
     for (start, meddling) in STARTS.into_iter().flat_map(|start| Meddling::ALL.map(|meddling| (start, meddling))) {
         let mut desk = Desk::new(start, pcscd.lease());
         let name = format!("{start:?}, another program: {meddling:?}");
-        let watch = ReaderWatch::new(&desk.stage.conversation);
+        let watch = WatchedReader::new(&desk.stage.conversation);
         let reader = desk.reader_name();
         let happened = Arc::new(AtomicUsize::new(0));
         let happening = happened.clone();
@@ -277,7 +277,7 @@ pub fn service_dies(pcscd: &Arc<PrivatePcscd>, places: &[(Start, u8)]) -> Findin
     for &(start, instruction) in places {
         let mut desk = Desk::new(start, pcscd.lease());
         let name = format!("{start:?}, pcscd dies at instruction {instruction:02X}");
-        let watch = ReaderWatch::new(&desk.stage.conversation);
+        let watch = WatchedReader::new(&desk.stage.conversation);
         let dying = pcscd.clone();
         watch.before(instruction, move || dying.kill());
         let ended = desk.run(Variant::PRODUCT.plan(start), &watch, |_| {});
@@ -288,7 +288,7 @@ pub fn service_dies(pcscd: &Arc<PrivatePcscd>, places: &[(Start, u8)]) -> Findin
         pcscd.restart().expect("pcscd starts");
         desk.control().remove();
         desk.context = Context::establish(Scope::System).expect("the service runs");
-        let watch = ReaderWatch::new(&desk.stage.conversation);
+        let watch = WatchedReader::new(&desk.stage.conversation);
         let settled = desk.run(Plan::issue(&BOTH), &watch, |_| {});
         findings.struck += 1;
         let done = match settled {
