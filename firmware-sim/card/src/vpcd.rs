@@ -104,6 +104,8 @@ pub struct VpcdActivity {
     pub power_offs: u64,
     /// Resets.
     pub resets: u64,
+    /// How often the driver has asked whether the card is there, which it does every [`POLL`].
+    pub polls: u64,
     /// Commands, whether they were answered or not.
     pub apdus: u64,
     /// Bytes of these commands.
@@ -461,6 +463,7 @@ impl Shared {
             }
             [GET_ATR] => {
                 activity.seen = true;
+                activity.polls += 1;
                 Reply::Bytes(Zeroizing::new(card.atr().to_vec()))
             }
             command => return self.perform(desk, command, insertion),

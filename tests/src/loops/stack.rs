@@ -26,8 +26,8 @@ const PLACE: usize = 0;
 const STARTS: [Start; 2] = [Start::Fresh, Start::Issued];
 /// Nothing in a reader takes longer, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long another program keeps the card.
-const KEPT: Duration = Duration::from_millis(300);
+/// For how long another program keeps the card: until pcscd has looked for it so often.
+const KEPT: u64 = 2;
 
 /// Time as it passes, with the date of the stage.
 #[derive(Debug)]
@@ -213,9 +213,11 @@ impl Meddling {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Reset, Self::Select, Self::Keep];
 
-    fn happen(self, reader: &CString) {
+    fn happen(self, reader: &CString, control: &VpcdControl) {
         let context = Context::establish(Scope::System).expect("the service runs");
+        // The terminal lets go of the card by and by: who wants it alone waits for that.
         let mode = if self == Self::Keep { ShareMode::Exclusive } else { ShareMode::Shared };
+        wait_until_unused(&context, reader);
         let card = context.connect(reader, mode, Protocols::ANY).expect("there is a card");
         let disposition = match self {
             Self::Reset => pcsc::Disposition::ResetCard,
@@ -228,13 +230,29 @@ impl Meddling {
         };
         let let_go = move || card.disconnect(disposition).map_err(|(_, error)| error).expect("the card is there");
         if self == Self::Keep {
+            let (control, polls) = (control.clone(), control.activity().polls);
             thread::spawn(move || {
-                thread::sleep(KEPT);
+                assert!(
+                    control.wait_until(PATIENCE, |activity| activity.polls >= polls + KEPT),
+                    "pcscd looks for cards"
+                );
                 let_go();
             });
         } else {
             let_go();
         }
+    }
+}
+
+/// Waits until no program has the card open.
+fn wait_until_unused(context: &Context, reader: &CString) {
+    let mut states = [ReaderState::new(reader.clone(), State::UNAWARE)];
+    loop {
+        context.get_status_change(PATIENCE, &mut states).expect("the service says what changes");
+        if !states[0].event_state().intersects(State::INUSE | State::EXCLUSIVE) {
+            return;
+        }
+        states[0].sync_current_state();
     }
 }
 
@@ -249,12 +267,12 @@ pub fn another_program_meddles(pcscd: &Arc<PrivatePcscd>) -> Findings {
         let mut desk = Desk::new(start, pcscd.lease());
         let name = format!("{start:?}, another program: {meddling:?}");
         let watch = WatchedReader::new(&desk.stage.conversation);
-        let reader = desk.reader_name();
+        let (reader, control) = (desk.reader_name(), desk.control());
         let happened = Arc::new(AtomicUsize::new(0));
         let happening = happened.clone();
         let ended = desk.run(Variant::PRODUCT.plan(start), &watch, move |waits| {
             if waits == 1 {
-                meddling.happen(&reader);
+                meddling.happen(&reader, &control);
                 happening.fetch_add(1, Ordering::Relaxed);
             }
         });
