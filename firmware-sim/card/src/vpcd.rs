@@ -114,6 +114,20 @@ pub struct VpcdActivity {
     pub bytes_out: u64,
 }
 
+/// What happens to the card at the reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VpcdEvent {
+    /// The driver has asked for the card that was put in: it is in the reader.
+    Inserted,
+    /// The card that was in the reader is out of it.
+    Removed,
+    /// The driver of the reader went away: pcscd ended, or refused a message.
+    Lost,
+}
+
+/// Who is told, while nothing else can happen to the card.
+type Listener = Box<dyn FnMut(VpcdEvent) + Send>;
+
 /// A card with its way to a virtual reader. The card is at hand, not in the reader, until [`VpcdControl::insert`].
 ///
 /// Dropping it removes the card.
@@ -150,6 +164,7 @@ struct Desk {
     wanted: bool,
     activity: VpcdActivity,
     faults: Faults,
+    listener: Option<Listener>,
 }
 
 impl VpcdRunner {
@@ -162,6 +177,7 @@ impl VpcdRunner {
             wanted: false,
             activity: VpcdActivity::default(),
             faults: Faults::default(),
+            listener: None,
         };
         Self::of(Shared {
             address: address.into(),
@@ -290,7 +306,13 @@ impl VpcdControl {
     pub fn remove(&self) {
         let mut desk = self.0.lock();
         desk.wanted = false;
-        self.0.take_out(&mut desk);
+        self.0.take_out(&mut desk, VpcdEvent::Removed);
+    }
+
+    /// Tells `listener` everything that happens from now on, in its order, nothing left out. It must return at once and not act
+    /// on the card.
+    pub fn on_event(&self, listener: impl FnMut(VpcdEvent) + Send + 'static) {
+        self.0.lock().listener = Some(Box::new(listener));
     }
 
     /// What has come over the line.
@@ -372,7 +394,10 @@ impl Shared {
     }
 
     /// Closes the line; the card loses its power.
-    fn take_out(&self, desk: &mut Desk) {
+    fn take_out(&self, desk: &mut Desk, event: VpcdEvent) {
+        if desk.activity.seen {
+            desk.tell(event);
+        }
         if let Some(socket) = desk.socket.take() {
             // It may be closed already.
             let _ = socket.shutdown(Shutdown::Both);
@@ -396,7 +421,7 @@ impl Shared {
                 return;
             }
             desk.activity.losses += 1;
-            self.take_out(&mut desk);
+            self.take_out(&mut desk, VpcdEvent::Lost);
             if !self.reconnects {
                 desk.wanted = false;
                 return;
@@ -462,15 +487,18 @@ impl Shared {
                 }
             }
             [GET_ATR] => {
-                activity.seen = true;
                 activity.polls += 1;
-                Reply::Bytes(Zeroizing::new(card.atr().to_vec()))
+                let atr = Zeroizing::new(card.atr().to_vec());
+                if !std::mem::replace(&mut activity.seen, true) {
+                    desk.tell(VpcdEvent::Inserted);
+                }
+                Reply::Bytes(atr)
             }
             command => return self.perform(desk, command, insertion),
         };
         if matches!(reply, Reply::Gone) {
             desk.wanted = false;
-            self.take_out(&mut desk);
+            self.take_out(&mut desk, VpcdEvent::Removed);
         }
         self.changed.notify_all();
         reply
@@ -496,7 +524,7 @@ impl Shared {
         if answer.is_empty() {
             // Its power was cut, or nobody had switched it on: it is mute until it comes back.
             desk.wanted = false;
-            self.take_out(&mut desk);
+            self.take_out(&mut desk, VpcdEvent::Removed);
             return Reply::Gone;
         }
         if fault == Some(Fault::Corrupt) {
@@ -527,7 +555,7 @@ impl Shared {
         match fault {
             Some(Fault::Remove(when)) if when == side => {
                 desk.wanted = false;
-                self.take_out(&mut desk);
+                self.take_out(&mut desk, VpcdEvent::Removed);
             }
             Some(Fault::Reset(when)) if when == side => {
                 if let Some(card) = &mut desk.card {
@@ -550,6 +578,12 @@ impl Desk {
     /// Is the card in the reader, since that insertion?
     fn is_at(&self, insertion: u64) -> bool {
         self.wanted && self.socket.is_some() && self.activity.insertions == insertion
+    }
+
+    fn tell(&mut self, event: VpcdEvent) {
+        if let Some(listener) = &mut self.listener {
+            listener(event);
+        }
     }
 }
 

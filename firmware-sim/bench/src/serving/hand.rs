@@ -4,20 +4,16 @@ use std::io::{self, BufRead, BufReader, IsTerminal};
 use std::os::fd::AsFd;
 use std::str::FromStr;
 use std::thread;
-use std::time::Duration;
 
 use cli::Failure;
 use rustix::fs::{FileType, fstat};
-use sim_card::vpcd::{VpcdActivity, VpcdControl, VpcdError};
+use sim_card::vpcd::{VpcdControl, VpcdError, VpcdEvent};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::told::{Teller, Told};
 use crate::commands::Serve;
 use crate::failure::of_vpcd;
-
-/// How often the watch looks up if nothing happens: it ends with its listener.
-const WATCH: Duration = Duration::from_secs(1);
 
 /// What the card is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +46,7 @@ impl FromStr for Word {
 enum Heard {
     Word(Word),
     Unknown(String),
-    Happened(VpcdActivity),
+    Happened(VpcdEvent),
     StdinEnded,
 }
 
@@ -65,13 +61,14 @@ pub(super) fn obey(
     runtime.block_on(async {
         let mut signals = Signals::new()?;
         let (sender, mut heard) = mpsc::unbounded_channel();
-        watch(control.clone(), sender.clone())?;
+        let happened = sender.clone();
+        // Nobody listens at the end of the program.
+        control.on_event(move |event| drop(happened.send(Heard::Happened(event))));
         first().map_err(of_vpcd)?;
         if is_conversational() {
             listen(sender)?;
             teller.words()?;
         }
-        let mut seen = VpcdActivity::default();
         while let Some(heard) = next(&mut signals, &mut heard).await {
             match heard {
                 Heard::Word(Word::Quit) => break,
@@ -84,12 +81,14 @@ pub(super) fn obey(
                 Heard::Word(Word::Remove) => control.remove(),
                 Heard::Word(Word::Status) => teller.tell(&Told::status(&control.activity()))?,
                 Heard::Unknown(word) => teller.unknown(&word)?,
-                Heard::Happened(now) => {
-                    for told in teller.news(&seen, &now) {
-                        teller.tell(&told)?;
-                    }
-                    seen = now;
-                }
+                Heard::Happened(event) => teller.news(event)?,
+            }
+        }
+        // What has happened before the end is told before it.
+        heard.close();
+        while let Ok(heard) = heard.try_recv() {
+            if let Heard::Happened(event) = heard {
+                teller.news(event)?;
             }
         }
         Ok(())
@@ -129,21 +128,6 @@ impl Signals {
         };
         caught.map(|()| word)
     }
-}
-
-/// Reports what happens at the reader.
-fn watch(control: VpcdControl, sender: UnboundedSender<Heard>) -> io::Result<()> {
-    let mut last = (false, 0, 0);
-    let observe = move || loop {
-        let key = |activity: &VpcdActivity| (activity.seen, activity.insertions, activity.losses);
-        control.wait_until(WATCH, |activity| key(activity) != last);
-        let now = control.activity();
-        if sender.is_closed() || (key(&now) != last && sender.send(Heard::Happened(now)).is_err()) {
-            return;
-        }
-        last = key(&now);
-    };
-    thread::Builder::new().name("watch".into()).spawn(observe).map(drop)
 }
 
 /// Reads words from standard input.

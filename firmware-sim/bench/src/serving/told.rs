@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use cli::{Context, Document, Entry, Explanation, Failure, Mark, Messages, Report, Screen};
 use jpki::CertificateKind;
 use serde::{Serialize, Serializer};
-use sim_card::vpcd::VpcdActivity;
+use sim_card::vpcd::{VpcdActivity, VpcdEvent};
 use zeroize::Zeroizing;
 
 /// One line of what is told in JSON.
@@ -116,18 +116,13 @@ impl<'a> Teller<'a> {
         self.context.screen(|screen, messages| screen.text(3, &messages.get("serve-words")))
     }
 
-    /// What is new since an earlier look at the reader.
-    pub(super) fn news(&self, before: &VpcdActivity, now: &VpcdActivity) -> Vec<Told<'_>> {
-        let mut news = Vec::new();
-        if now.losses > before.losses {
-            news.push(Told::Lost);
-        } else if before.seen && (!now.seen || now.insertions > before.insertions) {
-            news.push(Told::Removed);
-        }
-        if now.seen && (!before.seen || now.insertions > before.insertions) {
-            news.push(Told::Inserted { vpcd: &self.vpcd, serial: &self.serial, pins: &self.pins });
-        }
-        news
+    /// Something has happened to the card.
+    pub(super) fn news(&self, event: VpcdEvent) -> Result<(), Failure> {
+        self.tell(&match event {
+            VpcdEvent::Inserted => Told::Inserted { vpcd: &self.vpcd, serial: &self.serial, pins: &self.pins },
+            VpcdEvent::Removed => Told::Removed,
+            VpcdEvent::Lost => Told::Lost,
+        })
     }
 
     pub(super) fn tell(&self, told: &Told<'_>) -> Result<(), Failure> {
