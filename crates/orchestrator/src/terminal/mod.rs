@@ -1,17 +1,20 @@
 //! The terminal: the ports put together, the operator's session, and one procedure at a time.
 
+mod log_on;
+mod management;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit_log::{Entry, Outcome, Phase};
+use audit_log::Outcome;
 use authority_link::AuthorityLine;
-use biometric::{CaptureEvent, PalmVerifier, RetryReason, Verification};
+use biometric::PalmVerifier;
 use card_reader::{CardReader, Traffic};
 use hsm::{Hsm, KeyName};
 use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
 use jpki::{Application, ApplicationChoices, ApplicationError, Resident, SubstitutionTable, TextError, TextField};
-use madoguchi_time::{Deadline, SharedClock};
+use madoguchi_time::SharedClock;
 use rand_core::CryptoRngCore;
 use resident_register::ResidentRegister;
 
@@ -19,8 +22,8 @@ use crate::driver::{Driver, StepClocks};
 use crate::error::ProcedureError;
 use crate::journal;
 use crate::line::Line;
-use crate::logbook::{self, LogBook, LogVerdict, Testimony, What};
-use crate::operators::{self, Operator, Role};
+use crate::logbook::{LogBook, LogVerdict, Testimony, What};
+use crate::operators::{self, Role};
 use crate::people::{Declined, People, Question};
 use crate::plan::Plan;
 use crate::procedure::{Applicant, CaseInput};
@@ -28,6 +31,8 @@ use crate::progress::{ProcedureReport, Progress};
 use crate::session::Session;
 use crate::site::{self, SiteConfig, Trust};
 use crate::state::StateFolder;
+
+pub use self::management::EnrolOrder;
 
 /// How long an operator's log-on may take, all captures together.
 const LOG_ON: Duration = Duration::from_secs(60);
@@ -63,17 +68,6 @@ pub struct Ports {
 /// Who tells and who is told.
 pub type ProgressSink = Box<dyn FnMut(&Progress) + Send>;
 
-/// A new operator.
-#[derive(Clone, Debug)]
-pub struct EnrolOrder {
-    /// 照合ID.
-    pub user_id: String,
-    /// 操作者ID.
-    pub operator_id: String,
-    /// What the role may do.
-    pub role: Role,
-}
-
 /// One terminal, started on its state folder.
 pub struct Terminal {
     ports: Ports,
@@ -107,64 +101,6 @@ impl Terminal {
             terminal.note_retirement(&user_id)?;
         }
         Ok(terminal)
-    }
-
-    /// 照合情報認証: the user ID names the operator, the palm proves it. An unknown ID and a foreign palm look the same. Whoever
-    /// was logged on before is logged off first.
-    ///
-    /// # Errors
-    /// [`ProcedureError::LogOnRefused`], [`ProcedureError::NoUsableCapture`], or the sensor's.
-    pub fn log_on(&mut self, user_id: &str) -> Result<(), ProcedureError> {
-        self.log_off()?;
-        let began = self.ports.clock.now();
-        let deadline = self.ports.clock.deadline_in(LOG_ON);
-        let matched = self.match_palm(user_id, deadline);
-        let elapsed = self.ports.clock.now().since(began);
-        let outcome = match &matched {
-            Ok(_) => "done",
-            Err(ProcedureError::LogOnRefused) => "refused",
-            Err(ProcedureError::NoUsableCapture(_)) => "no-usable-capture",
-            Err(_) => "failed",
-        };
-        // Only a known ID is logged: what a stranger types may be anything, a card number or a password.
-        let known = operators::find(&*self.ports.state, self.log.retirements(), user_id).ok().flatten();
-        self.log.acts(known.as_ref().map(|operator| operator.user_id.as_str()));
-        let noted = self.log.event(&mut *self.ports.state, What::log_on(outcome), self.ports.clock.wall());
-        if matched.is_err() || noted.is_err() {
-            self.log.acts(None);
-            (self.progress)(&Progress::LogOnRefused);
-        }
-        // The first error wins.
-        let (operator, captures) = matched?;
-        noted?;
-        self.session.log_on(operator, self.ports.clock.now());
-        (self.progress)(&Progress::LoggedOn { operator: user_id.into(), captures, elapsed_ms: millis(elapsed) });
-        Ok(())
-    }
-
-    fn match_palm(&mut self, user_id: &str, deadline: Deadline) -> Result<(Operator, u32), ProcedureError> {
-        let known = operators::find(&*self.ports.state, self.log.retirements(), user_id)?
-            .filter(|operator| operator.retired_at.is_none());
-        // A stranger's ID gets a capture like any other, compared with somebody's palm and refused whatever comes of it.
-        let compared_with = match &known {
-            Some(operator) => Some(operator.user_id.clone()),
-            None => {
-                let all = operators::all(&*self.ports.state, self.log.retirements())?.collect::<Result<Vec<_>, _>>()?;
-                all.into_iter().find(|operator| operator.retired_at.is_none()).map(|operator| operator.user_id)
-            }
-        };
-        let Some(compared_with) = compared_with else { return Err(ProcedureError::LogOnRefused) };
-        let templates = operators::templates(&*self.ports.state, &*self.ports.hsm, &compared_with, deadline)?
-            .ok_or(ProcedureError::LogOnRefused)?;
-        let mut captures = 0;
-        let verdict = self.ports.verifier.verify(&templates, deadline, &mut |event| {
-            watch_capture(&event, &mut captures, &mut self.progress);
-        })?;
-        match (verdict, known) {
-            (Verification::Match, Some(operator)) => Ok((operator, captures)),
-            (Verification::Unusable(reason), _) => Err(ProcedureError::NoUsableCapture(reason_key(reason).into())),
-            _ => Err(ProcedureError::LogOnRefused),
-        }
     }
 
     /// Issues or renews: takes the application of `resident` and runs `plan`. Whatever comes of it, the terminal's records
@@ -343,134 +279,6 @@ impl Terminal {
         self.procedure(|terminal, _| terminal.case(None, Plan::settle()))
     }
 
-    /// Registers an operator's palm. Somebody with the role アクセス管理責任者 must be logged on, unless this is the first, who then
-    /// must have that role.
-    ///
-    /// # Errors
-    /// [`ProcedureError::NotAllowed`], or the sensor's.
-    pub fn enrol_operator(&mut self, order: EnrolOrder) -> Result<Operator, ProcedureError> {
-        let first = self.nobody_was_ever_enrolled()?;
-        if !first && !self.is_access_manager()? {
-            return Err(ProcedureError::NotAllowed);
-        }
-        if first && order.role != Role::AccessManager {
-            return Err(ProcedureError::NotAllowed);
-        }
-        let (state, retirements) = (&*self.ports.state, self.log.retirements());
-        let is_known = operators::find(state, retirements, &order.user_id)?.is_some();
-        // Who was retired stays retired, even if the record is gone.
-        if !operators::is_user_id(&order.user_id) || is_known || retirements.of(&order.user_id).is_some() {
-            return Err(ProcedureError::UserIdNotFree);
-        }
-        let deadline = self.ports.clock.deadline_in(LOG_ON);
-        let mut captures = 0;
-        let templates = self.ports.verifier.enrol(deadline, &mut |event| {
-            watch_capture(&event, &mut captures, &mut self.progress);
-        })?;
-        let operator = Operator {
-            user_id: order.user_id,
-            operator_id: order.operator_id,
-            role: order.role,
-            enrolled_at: self.ports.clock.wall(),
-            retired_at: None,
-        };
-        let what = What::operator(What::ENROL_OPERATOR, &operator.user_id);
-        let intent = self.log.intend(&mut *self.ports.state, what, self.ports.clock.wall())?;
-        let done = operators::enrol(
-            &mut *self.ports.state,
-            &*self.ports.hsm,
-            operator.clone(),
-            &templates,
-            &mut *self.ports.random,
-            deadline,
-        );
-        self.log.close(&mut *self.ports.state, intent, outcome_of(&done), None, self.ports.clock.wall())?;
-        done.map(|()| operator)
-    }
-
-    /// Retires an operator: the templates are erased. Who retires themselves is logged off.
-    ///
-    /// # Errors
-    /// [`ProcedureError::NotAllowed`] unless an アクセス管理責任者 is logged on, [`ProcedureError::LastAccessManager`] if nobody else
-    /// has that role.
-    pub fn retire_operator(&mut self, user_id: &str) -> Result<Operator, ProcedureError> {
-        if !self.is_access_manager()? {
-            return Err(ProcedureError::NotAllowed);
-        }
-        let operator = operators::find(&*self.ports.state, self.log.retirements(), user_id)?;
-        let operator = operator.ok_or(ProcedureError::UnknownOperator)?;
-        if operator.is_active_manager() && !self.has_another_manager(user_id)? {
-            return Err(ProcedureError::LastAccessManager);
-        }
-        let retired = self.note_retirement(user_id)?;
-        let now = self.ports.clock.now();
-        if self.session.active(now, self.site.idle_limit()).is_some_and(|operator| operator.user_id == user_id) {
-            self.log_off()?;
-        }
-        Ok(retired)
-    }
-
-    /// Without one, nobody could register or retire anybody. A record that is damaged is nobody's.
-    fn has_another_manager(&self, user_id: &str) -> Result<bool, ProcedureError> {
-        let mut all = operators::all(&*self.ports.state, self.log.retirements())?;
-        Ok(all.any(|operator| operator.is_ok_and(|other| other.user_id != user_id && other.is_active_manager())))
-    }
-
-    fn note_retirement(&mut self, user_id: &str) -> Result<Operator, ProcedureError> {
-        let at = self.ports.clock.wall();
-        let intent = self.log.intend(&mut *self.ports.state, What::operator(What::RETIRE_OPERATOR, user_id), at)?;
-        let done = operators::retire(&mut *self.ports.state, user_id, at).map_err(ProcedureError::from);
-        self.log.close(&mut *self.ports.state, intent, outcome_of(&done), None, self.ports.clock.wall())?;
-        done
-    }
-
-    fn is_access_manager(&mut self) -> Result<bool, ProcedureError> {
-        self.lock_if_idle()?;
-        let operator = self.session.active(self.ports.clock.now(), self.site.idle_limit());
-        Ok(operator.is_some_and(|operator| operator.role == Role::AccessManager))
-    }
-
-    /// The log knows too: whoever empties the folder of operators does not become the first.
-    fn nobody_was_ever_enrolled(&self) -> Result<bool, ProcedureError> {
-        if operators::all(&*self.ports.state, self.log.retirements())?.next().transpose()?.is_some() {
-            return Ok(false);
-        }
-        let is_enrolment = |entry: &Entry| {
-            let done = matches!(entry.phase, Phase::Outcome { outcome: Outcome::Done, .. });
-            done && entry.step.as_str() == What::ENROL_OPERATOR
-        };
-        Ok(!logbook::entries(&*self.ports.state)?.iter().any(is_enrolment))
-    }
-
-    /// Locks the screen if nobody has done anything for too long. Every procedure asks first; whoever shows a screen asks now
-    /// and then.
-    ///
-    /// # Errors
-    /// If the log can't be written; the screen is locked all the same.
-    pub fn lock_if_idle(&mut self) -> Result<bool, ProcedureError> {
-        let locked = self.session.lock_if_idle(self.ports.clock.now(), self.site.idle_limit());
-        if locked {
-            self.log.event(&mut *self.ports.state, What::locked(), self.ports.clock.wall())?;
-        }
-        Ok(locked)
-    }
-
-    /// Logs the operator off. No error if nobody is logged on.
-    ///
-    /// # Errors
-    /// If the log can't be written; nobody is logged on all the same.
-    pub fn log_off(&mut self) -> Result<(), ProcedureError> {
-        if self.session.log_off().is_some() {
-            let noted = self.log.event(&mut *self.ports.state, What::log_off(), self.ports.clock.wall());
-            self.log.acts(None);
-            noted?;
-            let deadline = self.ports.clock.deadline_in(HSM);
-            self.log.checkpoint(&mut *self.ports.state, &*self.ports.hsm, deadline)?;
-            (self.progress)(&Progress::LoggedOff);
-        }
-        Ok(())
-    }
-
     /// Erases what the procedure kept: the journal. Everything else was in memory and is wiped where it was held.
     fn erase_records(&mut self) -> Result<(), ProcedureError> {
         journal::erase(&mut *self.ports.state)?;
@@ -488,52 +296,12 @@ impl Terminal {
         self.ports.line.close();
         self.log.verify(&*self.ports.state, &testimony?)
     }
-
-    /// The operators of this terminal.
-    ///
-    /// # Errors
-    /// If a record is damaged.
-    pub fn operators(&self) -> Result<Vec<Operator>, ProcedureError> {
-        Ok(operators::all(&*self.ports.state, self.log.retirements())?.collect::<Result<_, _>>()?)
-    }
 }
 
 /// How many characters of the application are 代替文字.
 fn substituted_positions(application: &Application) -> usize {
     let texts = [Some(&application.name), application.alias.as_ref(), Some(&application.address)];
     texts.into_iter().flatten().map(|text| text.substituted.bytes().filter(|digit| *digit == b'1').count()).sum()
-}
-
-/// A reason as a key of the message catalogue.
-fn reason_key(reason: RetryReason) -> &'static str {
-    match reason {
-        RetryReason::NoHand => "no-hand",
-        RetryReason::TooNear => "too-near",
-        RetryReason::TooFar => "too-far",
-        RetryReason::TooLeft => "too-left",
-        RetryReason::TooRight => "too-right",
-        RetryReason::OffCentre => "off-centre",
-        RetryReason::Moving => "moving",
-        RetryReason::Tilted => "tilted",
-        RetryReason::TooDark => "too-dark",
-        RetryReason::TooBright => "too-bright",
-        RetryReason::Covered => "covered",
-        RetryReason::NoVeins => "no-veins",
-        _ => "unusable",
-    }
-}
-
-fn watch_capture(event: &CaptureEvent, captures: &mut u32, progress: &mut ProgressSink) {
-    match event {
-        CaptureEvent::Begin { .. } => *captures += 1,
-        CaptureEvent::Retry(reason) => {
-            progress(&Progress::CaptureRetried { capture: *captures, reason: reason_key(*reason).into() });
-        }
-        CaptureEvent::NotRecognised => {
-            progress(&Progress::CaptureRetried { capture: *captures, reason: "not-recognised".into() });
-        }
-        _ => {}
-    }
 }
 
 fn outcome_of<T>(done: &Result<T, ProcedureError>) -> Outcome {

@@ -1,0 +1,129 @@
+//! The operators of the terminal: registered, retired, listed (照合情報認証管理簿).
+
+use audit_log::{Entry, Outcome, Phase};
+
+use super::log_on::watch_capture;
+use super::{LOG_ON, Terminal, outcome_of};
+use crate::error::ProcedureError;
+use crate::logbook::{self, What};
+use crate::operators::{self, Operator, Role};
+
+/// A new operator.
+#[derive(Clone, Debug)]
+pub struct EnrolOrder {
+    /// 照合ID.
+    pub user_id: String,
+    /// 操作者ID.
+    pub operator_id: String,
+    /// What the role may do.
+    pub role: Role,
+}
+
+impl Terminal {
+    /// Registers an operator's palm. Somebody with the role アクセス管理責任者 must be logged on, unless this is the first, who then
+    /// must have that role.
+    ///
+    /// # Errors
+    /// [`ProcedureError::NotAllowed`], or the sensor's.
+    pub fn enrol_operator(&mut self, order: EnrolOrder) -> Result<Operator, ProcedureError> {
+        let first = self.nobody_was_ever_enrolled()?;
+        if !first && !self.is_access_manager()? {
+            return Err(ProcedureError::NotAllowed);
+        }
+        if first && order.role != Role::AccessManager {
+            return Err(ProcedureError::NotAllowed);
+        }
+        let (state, retirements) = (&*self.ports.state, self.log.retirements());
+        let is_known = operators::find(state, retirements, &order.user_id)?.is_some();
+        // Who was retired stays retired, even if the record is gone.
+        if !operators::is_user_id(&order.user_id) || is_known || retirements.of(&order.user_id).is_some() {
+            return Err(ProcedureError::UserIdNotFree);
+        }
+        let deadline = self.ports.clock.deadline_in(LOG_ON);
+        let mut captures = 0;
+        let templates = self.ports.verifier.enrol(deadline, &mut |event| {
+            watch_capture(&event, &mut captures, &mut self.progress);
+        })?;
+        let operator = Operator {
+            user_id: order.user_id,
+            operator_id: order.operator_id,
+            role: order.role,
+            enrolled_at: self.ports.clock.wall(),
+            retired_at: None,
+        };
+        let what = What::operator(What::ENROL_OPERATOR, &operator.user_id);
+        let intent = self.log.intend(&mut *self.ports.state, what, self.ports.clock.wall())?;
+        let done = operators::enrol(
+            &mut *self.ports.state,
+            &*self.ports.hsm,
+            operator.clone(),
+            &templates,
+            &mut *self.ports.random,
+            deadline,
+        );
+        self.log.close(&mut *self.ports.state, intent, outcome_of(&done), None, self.ports.clock.wall())?;
+        done.map(|()| operator)
+    }
+
+    /// Retires an operator: the templates are erased. Who retires themselves is logged off.
+    ///
+    /// # Errors
+    /// [`ProcedureError::NotAllowed`] unless an アクセス管理責任者 is logged on, [`ProcedureError::LastAccessManager`] if nobody else
+    /// has that role.
+    pub fn retire_operator(&mut self, user_id: &str) -> Result<Operator, ProcedureError> {
+        if !self.is_access_manager()? {
+            return Err(ProcedureError::NotAllowed);
+        }
+        let operator = operators::find(&*self.ports.state, self.log.retirements(), user_id)?;
+        let operator = operator.ok_or(ProcedureError::UnknownOperator)?;
+        if operator.is_active_manager() && !self.has_another_manager(user_id)? {
+            return Err(ProcedureError::LastAccessManager);
+        }
+        let retired = self.note_retirement(user_id)?;
+        let now = self.ports.clock.now();
+        if self.session.active(now, self.site.idle_limit()).is_some_and(|operator| operator.user_id == user_id) {
+            self.log_off()?;
+        }
+        Ok(retired)
+    }
+
+    /// Without one, nobody could register or retire anybody. A record that is damaged is nobody's.
+    fn has_another_manager(&self, user_id: &str) -> Result<bool, ProcedureError> {
+        let mut all = operators::all(&*self.ports.state, self.log.retirements())?;
+        Ok(all.any(|operator| operator.is_ok_and(|other| other.user_id != user_id && other.is_active_manager())))
+    }
+
+    pub(super) fn note_retirement(&mut self, user_id: &str) -> Result<Operator, ProcedureError> {
+        let at = self.ports.clock.wall();
+        let intent = self.log.intend(&mut *self.ports.state, What::operator(What::RETIRE_OPERATOR, user_id), at)?;
+        let done = operators::retire(&mut *self.ports.state, user_id, at).map_err(ProcedureError::from);
+        self.log.close(&mut *self.ports.state, intent, outcome_of(&done), None, self.ports.clock.wall())?;
+        done
+    }
+
+    fn is_access_manager(&mut self) -> Result<bool, ProcedureError> {
+        self.lock_if_idle()?;
+        let operator = self.session.active(self.ports.clock.now(), self.site.idle_limit());
+        Ok(operator.is_some_and(|operator| operator.role == Role::AccessManager))
+    }
+
+    /// The log knows too: whoever empties the folder of operators does not become the first.
+    fn nobody_was_ever_enrolled(&self) -> Result<bool, ProcedureError> {
+        if operators::all(&*self.ports.state, self.log.retirements())?.next().transpose()?.is_some() {
+            return Ok(false);
+        }
+        let is_enrolment = |entry: &Entry| {
+            let done = matches!(entry.phase, Phase::Outcome { outcome: Outcome::Done, .. });
+            done && entry.step.as_str() == What::ENROL_OPERATOR
+        };
+        Ok(!logbook::entries(&*self.ports.state)?.iter().any(is_enrolment))
+    }
+
+    /// The operators of this terminal.
+    ///
+    /// # Errors
+    /// If a record is damaged.
+    pub fn operators(&self) -> Result<Vec<Operator>, ProcedureError> {
+        Ok(operators::all(&*self.ports.state, self.log.retirements())?.collect::<Result<_, _>>()?)
+    }
+}
