@@ -79,6 +79,7 @@ fn procedure(messages: &Messages, error: &ProcedureError) -> (&'static str, Args
         }
         ProcedureError::NotLoggedOn => ("error-not-logged-on", vec![]),
         ProcedureError::NotAllowed => ("error-not-allowed", vec![]),
+        ProcedureError::SecondPersonNeeded => ("error-second-person-needed", vec![]),
         ProcedureError::LastAccessManager => ("error-last-access-manager", vec![]),
         ProcedureError::UserIdNotFree => ("error-user-id-not-free", vec![]),
         ProcedureError::UnknownOperator => ("error-unknown-operator", vec![]),

@@ -148,6 +148,17 @@ impl HumanView {
         }
     }
 
+    /// A palm was recognised, perhaps after some captures that were no good.
+    fn palm_shown(&mut self, label: &str, operator: &str, captures: u32, elapsed_ms: u64) {
+        let mut parts = vec![self.messages.text("progress-log-on-done", &[("operator", operator.into())])];
+        if !self.retries.is_empty() {
+            let reasons = std::mem::take(&mut self.retries).join(&self.messages.get("list-separator"));
+            let args = [("captures", captures.into()), ("reasons", reasons.into())];
+            parts.push(self.messages.text("progress-captures", &args));
+        }
+        self.entry(Mark::Done, &Entry::new(self.messages.get(label), parts).took(seconds(elapsed_ms)));
+    }
+
     fn show_event(&mut self, progress: &Progress) {
         let text = |key: &str| self.messages.get(key);
         let with = |key: &str, args: &[(&str, Value)]| self.messages.text(key, args);
@@ -159,13 +170,10 @@ impl HumanView {
                 self.open(&Entry::new(text("progress-log-on"), [again]));
             }
             Progress::LoggedOn { operator, captures, elapsed_ms } => {
-                let mut parts = vec![with("progress-log-on-done", &[("operator", operator.as_str().into())])];
-                if !self.retries.is_empty() {
-                    let reasons = std::mem::take(&mut self.retries).join(&text("list-separator"));
-                    let args = [("captures", (*captures).into()), ("reasons", reasons.into())];
-                    parts.push(with("progress-captures", &args));
-                }
-                self.entry(Mark::Done, &Entry::new(text("progress-log-on"), parts).took(seconds(*elapsed_ms)));
+                self.palm_shown("progress-log-on", operator, *captures, *elapsed_ms);
+            }
+            Progress::SecondPerson { operator, captures, elapsed_ms } => {
+                self.palm_shown("progress-second-person", operator, *captures, *elapsed_ms);
             }
             Progress::LogOnRefused => {
                 let mut parts = vec![text("progress-log-on-refused")];

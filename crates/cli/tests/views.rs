@@ -77,6 +77,7 @@ fn everything() -> Vec<Progress> {
         Progress::CaptureRetried { capture: 1, reason: "too-near".into() },
         Progress::CaptureRetried { capture: 2, reason: "moving".into() },
         Progress::LoggedOn { operator: "0417".into(), captures: 3, elapsed_ms: 2_340 },
+        Progress::SecondPerson { operator: "0500".into(), captures: 1, elapsed_ms: 910 },
         Progress::ApplicationTaken { kinds: vec![Authentication, Signature], substituted: 2, elapsed_ms: 12 },
         Progress::CardRecognised {
             slots: vec![slot(Authentication, true, true), slot(Signature, false, false)],
@@ -292,6 +293,7 @@ fn every_failure_of_a_procedure_is_explained() {
             ProcedureError::NoUsableCapture("too-dark".into()),
             ProcedureError::NotLoggedOn,
             ProcedureError::NotAllowed,
+            ProcedureError::SecondPersonNeeded,
             ProcedureError::LastAccessManager,
             ProcedureError::UserIdNotFree,
             ProcedureError::UnknownOperator,

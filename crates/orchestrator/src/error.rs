@@ -19,6 +19,9 @@ pub enum ProcedureError {
     /// The operator's role does not allow this.
     #[error("the operator's role does not allow this")]
     NotAllowed,
+    /// This takes two persons: none, or the same person again, was named as the second.
+    #[error("a second person is needed")]
+    SecondPersonNeeded,
     /// The last アクセス管理責任者 can't be retired: nobody could register or retire operators any more. Register another first.
     #[error("nobody else is access manager")]
     LastAccessManager,
@@ -161,6 +164,7 @@ impl ProcedureError {
             Self::NoUsableCapture(_) => "no-usable-capture",
             Self::NotLoggedOn => "not-logged-on",
             Self::NotAllowed => "not-allowed",
+            Self::SecondPersonNeeded => "second-person-needed",
             Self::LastAccessManager => "last-access-manager",
             Self::UserIdNotFree => "user-id-not-free",
             Self::UnknownOperator => "unknown-operator",
@@ -205,6 +209,7 @@ impl ProcedureError {
             Self::LogOnRefused
             | Self::NoUsableCapture(_)
             | Self::NotLoggedOn
+            | Self::SecondPersonNeeded
             | Self::LastAccessManager
             | Self::UserIdNotFree
             | Self::UnknownOperator

@@ -29,4 +29,4 @@ pub use plan::{Plan, Step};
 pub use progress::{IssuedCertificate, ProcedureReport, Progress, Settlement, SlotFound};
 pub use site::{SiteConfig, Trust};
 pub use state::{DiskFolder, StateError, StateFolder};
-pub use terminal::{EnrolOrder, Ports, ProgressSink, Terminal};
+pub use terminal::{EnrolOrder, Ports, ProgressSink, SecondPerson, Terminal};

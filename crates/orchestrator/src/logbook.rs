@@ -337,6 +337,11 @@ impl<'a> What<'a> {
         Self { step: "log-on", procedure: None, resident: None, detail: Some(outcome) }
     }
 
+    /// A second person shows a palm, and what came of it.
+    pub(crate) fn second_person(outcome: &'a str) -> Self {
+        Self { step: "second-person", procedure: None, resident: None, detail: Some(outcome) }
+    }
+
     /// The operator logs off.
     pub(crate) fn log_off() -> Self {
         Self { step: "log-off", procedure: None, resident: None, detail: None }

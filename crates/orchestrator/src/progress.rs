@@ -27,6 +27,15 @@ pub enum Progress {
         /// Time from the first capture on.
         elapsed_ms: u64,
     },
+    /// A second person has shown a palm.
+    SecondPerson {
+        /// 照合ID.
+        operator: String,
+        /// Captures that it took.
+        captures: u32,
+        /// Time from the first capture on.
+        elapsed_ms: u64,
+    },
     /// A log-on was refused. Why is for the log, not for the screen.
     LogOnRefused,
     /// An interrupted procedure was found in the journal; its open intents are closed in the log.

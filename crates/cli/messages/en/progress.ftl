@@ -1,6 +1,7 @@
 # How a procedure goes on. The item is on the left, what happened on the right.
 progress-log-on = Log-on
 progress-log-on-done = user { $operator }
+progress-second-person = Second person
 progress-captures = (capture { $captures }; before that: { $reasons })
 progress-capture-retried = Please hold your palm over the sensor again ({ $reason })
 progress-refused-captures = (captures: { $reasons })

@@ -1,6 +1,7 @@
 # 手続の進み具合。左の列は項目、右は内容。
 progress-log-on = 照合情報認証
 progress-log-on-done = 照合ID { $operator }
+progress-second-person = 立会者の照合
 progress-captures = ({ $captures } 回目の撮影。それまでは{ $reasons })
 progress-capture-retried = もう一度手をかざしてください ({ $reason })
 progress-refused-captures = (撮影した手のひら: { $reasons })

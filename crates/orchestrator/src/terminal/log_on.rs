@@ -1,4 +1,6 @@
-//! Who sits at the terminal: log-on by palm, lock after idling, log-off.
+//! Who sits at the terminal: log-on by palm, a second person, lock after idling, log-off.
+
+use std::time::Duration;
 
 use biometric::{CaptureEvent, RetryReason, Verification};
 use madoguchi_time::Deadline;
@@ -9,6 +11,28 @@ use crate::logbook::What;
 use crate::operators::{self, Operator};
 use crate::progress::Progress;
 
+/// That a second person has just shown a palm here. Good for one act.
+#[derive(Debug)]
+#[must_use = "an act of two persons wants to see it"]
+pub struct SecondPerson {
+    operator: Operator,
+}
+
+impl SecondPerson {
+    /// Who it is.
+    #[must_use]
+    pub fn operator(&self) -> &Operator {
+        &self.operator
+    }
+}
+
+/// Whose palm it was.
+struct Proved {
+    operator: Operator,
+    captures: u32,
+    elapsed: Duration,
+}
+
 impl Terminal {
     /// 照合情報認証: the user ID names the operator, the palm proves it. An unknown ID and a foreign palm look the same. Whoever
     /// was logged on before is logged off first.
@@ -17,6 +41,44 @@ impl Terminal {
     /// [`ProcedureError::LogOnRefused`], [`ProcedureError::NoUsableCapture`], or the sensor's.
     pub fn log_on(&mut self, user_id: &str) -> Result<(), ProcedureError> {
         self.log_off()?;
+        let proved = self.prove(user_id, What::log_on);
+        if proved.is_err() {
+            self.log.acts(None);
+            (self.progress)(&Progress::LogOnRefused);
+        }
+        let Proved { operator, captures, elapsed } = proved?;
+        self.session.log_on(operator, self.ports.clock.now());
+        (self.progress)(&Progress::LoggedOn { operator: user_id.into(), captures, elapsed_ms: millis(elapsed) });
+        Ok(())
+    }
+
+    /// Another person than the one who is logged on shows a palm here, for an act that takes two. Persons are told apart by their
+    /// 照合ID, whatever their roles.
+    ///
+    /// # Errors
+    /// [`ProcedureError::NotLoggedOn`], [`ProcedureError::SecondPersonNeeded`] if it is the same person, and as
+    /// [`Terminal::log_on`].
+    pub fn second_person(&mut self, user_id: &str) -> Result<SecondPerson, ProcedureError> {
+        self.lock_if_idle()?;
+        let first = self.session.active(self.ports.clock.now(), self.site.idle_limit()).cloned();
+        let first = first.ok_or(ProcedureError::NotLoggedOn)?;
+        if first.user_id == user_id {
+            return Err(ProcedureError::SecondPersonNeeded);
+        }
+        let proved = self.prove(user_id, What::second_person);
+        self.log.acts(Some(&first.user_id));
+        if proved.is_err() {
+            (self.progress)(&Progress::LogOnRefused);
+        }
+        let Proved { operator, captures, elapsed } = proved?;
+        // The first one was there meanwhile.
+        let _ = self.session.active(self.ports.clock.now(), self.site.idle_limit());
+        (self.progress)(&Progress::SecondPerson { operator: user_id.into(), captures, elapsed_ms: millis(elapsed) });
+        Ok(SecondPerson { operator })
+    }
+
+    /// Takes a palm and notes what came of it, as `user_id`'s act.
+    fn prove(&mut self, user_id: &str, what: fn(&'static str) -> What<'static>) -> Result<Proved, ProcedureError> {
         let began = self.ports.clock.now();
         let deadline = self.ports.clock.deadline_in(LOG_ON);
         let matched = self.match_palm(user_id, deadline);
@@ -30,17 +92,11 @@ impl Terminal {
         // Only a known ID is logged: what a stranger types may be anything, a card number or a password.
         let known = operators::find(&*self.ports.state, self.log.retirements(), user_id).ok().flatten();
         self.log.acts(known.as_ref().map(|operator| operator.user_id.as_str()));
-        let noted = self.log.event(&mut *self.ports.state, What::log_on(outcome), self.ports.clock.wall());
-        if matched.is_err() || noted.is_err() {
-            self.log.acts(None);
-            (self.progress)(&Progress::LogOnRefused);
-        }
+        let noted = self.log.event(&mut *self.ports.state, what(outcome), self.ports.clock.wall());
         // The first error wins.
         let (operator, captures) = matched?;
         noted?;
-        self.session.log_on(operator, self.ports.clock.now());
-        (self.progress)(&Progress::LoggedOn { operator: user_id.into(), captures, elapsed_ms: millis(elapsed) });
-        Ok(())
+        Ok(Proved { operator, captures, elapsed })
     }
 
     fn match_palm(&mut self, user_id: &str, deadline: Deadline) -> Result<(Operator, u32), ProcedureError> {

@@ -32,6 +32,7 @@ use crate::session::Session;
 use crate::site::{self, SiteConfig, Trust};
 use crate::state::StateFolder;
 
+pub use self::log_on::SecondPerson;
 pub use self::management::EnrolOrder;
 
 /// How long an operator's log-on may take, all captures together.
