@@ -139,6 +139,7 @@ impl Module {
             return if state.running { Ok(()) } else { Err(HsmError::Unreachable) };
         }
         state.restarting = true;
+        let was_running = state.running;
         while state.inside > 0 {
             // Waiting gives the lock away; when the time is up, it is taken again.
             state = match until.wait(&self.changed, state) {
@@ -155,8 +156,10 @@ impl Module {
         for pool in self.pools.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade) {
             pool.close();
         }
-        // A module whose token has gone may refuse to be finalised; whether it can be initialised tells.
-        let _ = self.library.clone().finalize();
+        if was_running {
+            // A module whose token has gone may refuse to be finalised; whether it can be initialised tells.
+            let _ = self.library.clone().finalize();
+        }
         let started = initialize(&self.library, self.parameters.as_deref());
 
         let mut state = self.state();

@@ -7,7 +7,6 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failure is to be a panic")]
 
 mod common;
-mod relay;
 
 use std::fs;
 use std::process::ExitCode;
@@ -15,16 +14,16 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{PIN, beside, library, new_token, open, set_pin, slot_of, soon, trial};
+use common::{PIN, beside, new_token, open, set_pin, slot_of, soon, trial};
 use hsm::{Hsm, HsmError, KeyKind, KeyName, SignatureAlgorithm};
 use hsm_pkcs11::{Pkcs11Hsm, TokenSelector};
 use libtest_mimic::Arguments;
 use madoguchi_time::SystemClock;
 use p256::ecdsa::signature::Verifier;
-use relay::{Kill, Relay};
+use private_softhsm2::relay::{Kill, Relay};
+use private_softhsm2::{ADDRESS, client};
 use spki::DecodePublicKey;
 
-const ADDRESS: &str = "P11_KIT_SERVER_ADDRESS";
 static RELAY: OnceLock<Relay> = OnceLock::new();
 
 fn main() -> ExitCode {
@@ -46,7 +45,7 @@ fn main() -> ExitCode {
             trial("two_tokens_of_one_module_live_apart", two_tokens_of_one_module_live_apart),
         ],
     );
-    relay().stop();
+    relay().away(true);
     let _ = fs::remove_dir_all(folder);
     conclusion.exit_code()
 }
@@ -65,7 +64,7 @@ fn remote(label: &str) -> Pkcs11Hsm {
     local.generate(&signing(), KeyKind::EcP256, soon()).unwrap().unwrap();
     local.generate(&reference(), KeyKind::Hmac, soon()).unwrap().unwrap();
     open(TokenSelector {
-        module: library("pkcs11/p11-kit-client.so").expect("p11-kit-modules (run tests/install-peers)"),
+        module: client(),
         label: Some(label.to_owned()),
         ..TokenSelector::default()
     })
@@ -106,7 +105,7 @@ fn the_hsm_dies_at_every_call() {
     series(&hsm, &spki, code, "nothing dies");
     let calls = relay().calls() - before;
     assert!(calls > 20, "only {calls} calls");
-    for kill in [Kill::BeforeTheCall, Kill::BeforeTheAnswer] {
+    for kill in Kill::BOTH {
         for at in 1..=calls {
             let deaths = relay().deaths();
             relay().kill(kill, at);
@@ -130,7 +129,7 @@ fn the_hsm_dies_under_eight_threads() {
             scope.spawn(move || {
                 for round in 0..EACH {
                     if thread == 0 && round % 5 == 0 {
-                        relay().kill(Kill::BeforeTheAnswer, 20 + round);
+                        relay().kill(Kill::BeforeTheAnswer, 20 + round as u64);
                     }
                     let message = [thread, round as u8];
                     match sign(hsm, &signing(), &message) {

@@ -1,4 +1,5 @@
-//! A relay between p11-kit's client and servers that it starts and kills.
+//! An HSM at the end of a line: SoftHSM2 in a process of its own, which `p11-kit server` runs, and a relay between that and p11-kit's
+//! client. The relay counts the calls, and kills the server at a chosen one.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
@@ -6,23 +7,29 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::common::softhsm2;
+use crate::module;
 
 /// When the server is killed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Kill {
+pub enum Kill {
     /// It has not heard of the call.
     BeforeTheCall,
     /// It has done what it was told.
     BeforeTheAnswer,
 }
 
-pub(crate) struct Relay(Arc<Shared>);
+impl Kill {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::BeforeTheCall, Self::BeforeTheAnswer];
+}
+
+/// The line, and the server that it starts and kills.
+pub struct Relay(Arc<Shared>);
 
 struct Shared {
     folder: PathBuf,
@@ -32,20 +39,37 @@ struct Shared {
 
 #[derive(Default)]
 struct Plan {
-    calls: usize,
+    calls: u64,
     deaths: usize,
-    /// The kill to come, and the number of the call.
-    kill: Option<(Kill, usize)>,
+    kill: Option<Planned>,
     away: bool,
     held: bool,
     servers: usize,
     server: Option<Child>,
 }
 
+/// A kill to come.
+struct Planned {
+    kill: Kill,
+    /// The number of the call.
+    at: u64,
+    for_good: bool,
+}
+
+/// Where p11-kit's client looks for its server.
+pub(crate) fn socket(folder: &Path) -> PathBuf {
+    folder.join("client")
+}
+
 impl Relay {
-    /// Listens where the client looks for its server.
-    pub(crate) fn start(folder: &Path) -> Self {
-        let listener = UnixListener::bind(folder.join("client")).expect("a socket");
+    /// Listens where p11-kit's client looks for its server, if it was told of this folder. The server has the tokens that this
+    /// process's environment names.
+    ///
+    /// # Panics
+    /// If that is not possible.
+    #[must_use]
+    pub fn start(folder: &Path) -> Self {
+        let listener = UnixListener::bind(socket(folder)).expect("a socket");
         let shared = Arc::new(Shared { folder: folder.to_owned(), plan: Mutex::default(), changed: Condvar::new() });
         let relay = Self(Arc::clone(&shared));
         thread::spawn(move || {
@@ -62,23 +86,41 @@ impl Relay {
     }
 
     /// How many calls there were.
-    pub(crate) fn calls(&self) -> usize {
+    #[must_use]
+    pub fn calls(&self) -> u64 {
         self.0.plan().calls
     }
 
     /// How often the server was killed.
-    pub(crate) fn deaths(&self) -> usize {
+    #[must_use]
+    pub fn deaths(&self) -> usize {
         self.0.plan().deaths
     }
 
-    /// Kills the server at the `at`-th call from now. It is started again for the next connection.
-    pub(crate) fn kill(&self, kill: Kill, at: usize) {
+    /// Kills the server at the `at`-th call from now. Its supervisor starts it again for the next connection.
+    pub fn kill(&self, kill: Kill, at: u64) {
+        self.plan_to(kill, at, false);
+    }
+
+    /// The same; the server stays away until [`Relay::away`] says otherwise.
+    pub fn kill_for_good(&self, kill: Kill, at: u64) {
+        self.plan_to(kill, at, true);
+    }
+
+    fn plan_to(&self, kill: Kill, at: u64, for_good: bool) {
         let mut plan = self.0.plan();
-        plan.kill = Some((kill, plan.calls + at));
+        let at = plan.calls + at;
+        plan.kill = Some(Planned { kill, at, for_good });
+    }
+
+    /// Takes a kill back that is still to come. Had it come?
+    #[must_use]
+    pub fn disarm(&self) -> bool {
+        self.0.plan().kill.take().is_none()
     }
 
     /// No server is there any more, or it is there again.
-    pub(crate) fn away(&self, away: bool) {
+    pub fn away(&self, away: bool) {
         let mut plan = self.0.plan();
         plan.away = away;
         if away {
@@ -87,13 +129,15 @@ impl Relay {
     }
 
     /// Calls get no answer, or get them at last.
-    pub(crate) fn hold(&self, held: bool) {
+    pub fn hold(&self, held: bool) {
         self.0.plan().held = held;
         self.0.changed.notify_all();
     }
+}
 
-    pub(crate) fn stop(&self) {
-        self.0.plan().stop();
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.away(true);
     }
 }
 
@@ -110,7 +154,7 @@ impl Plan {
 
 impl Shared {
     fn plan(&self) -> MutexGuard<'_, Plan> {
-        self.plan.lock().unwrap()
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A connection to the server, which is started if it is not there.
@@ -126,12 +170,12 @@ impl Shared {
                 .args(["server", "--foreground", "--name"])
                 .arg(&socket)
                 .arg("--provider")
-                .arg(softhsm2())
+                .arg(module())
                 .arg("pkcs11:")
                 .stdout(Stdio::piped())
                 .process_group(0)
                 .spawn()
-                .expect("p11-kit (run tests/install-peers)");
+                .expect("p11-kit is not installed: run tests/install-peers");
             // It says where it listens as soon as it does.
             let mut said = BufReader::new(server.stdout.take().expect("piped"));
             let mut line = String::new();
@@ -154,11 +198,13 @@ impl Shared {
             let kill = {
                 let mut plan = self.plan();
                 while plan.held {
-                    plan = self.changed.wait(plan).unwrap();
+                    plan = self.changed.wait(plan).unwrap_or_else(PoisonError::into_inner);
                 }
                 plan.calls += 1;
                 let calls = plan.calls;
-                let kill = plan.kill.take_if(|(_, at)| *at == calls).map(|(kill, _)| kill);
+                let planned = plan.kill.take_if(|planned| planned.at == calls);
+                plan.away |= planned.as_ref().is_some_and(|planned| planned.for_good);
+                let kill = planned.map(|planned| planned.kill);
                 if matches!(kill, Some(Kill::BeforeTheCall)) {
                     plan.stop();
                     return Ok(());
@@ -178,11 +224,12 @@ impl Shared {
 
 /// A call or its answer: its number, the length of its options, the length of its data, then both.
 fn frame(from: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut frame = vec![0; 12];
+    const HEADER: usize = 12;
+    let mut frame = vec![0; HEADER];
     from.read_exact(&mut frame)?;
-    let length = |at: usize| u32::from_be_bytes(frame[at..at + 4].try_into().unwrap()) as usize;
+    let length = |at: usize| frame[at..at + 4].iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
     let body = length(4) + length(8);
-    frame.resize(12 + body, 0);
-    from.read_exact(&mut frame[12..])?;
+    frame.resize(HEADER + body, 0);
+    from.read_exact(&mut frame[HEADER..])?;
     Ok(frame)
 }
