@@ -18,6 +18,7 @@
 //! say nothing about people. There is no detection of artefacts beyond the demand that there be veins. Creases of the skin are visible in
 //! near-infrared light too and contribute to a match.
 
+pub mod evaluation;
 mod image;
 mod matching;
 mod palm;
