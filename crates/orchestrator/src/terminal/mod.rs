@@ -162,6 +162,7 @@ impl Terminal {
         if operator.role != Role::Operator {
             return Err(ProcedureError::NotAllowed);
         }
+        self.hsm_is_there()?;
         let mut number = [0; 8];
         self.ports.random.fill_bytes(&mut number);
         let procedure = hex::encode(number);
@@ -171,6 +172,13 @@ impl Terminal {
         let noted = self.log.event(&mut *self.ports.state, What::ended(&procedure, ended), self.ports.clock.wall());
         let report = outcome?;
         noted.map(|()| report)
+    }
+
+    /// Has the HSM sign the log as it is. A terminal whose HSM is away takes no new work, and says so before anybody is asked
+    /// anything and before anything is begun.
+    fn hsm_is_there(&mut self) -> Result<(), ProcedureError> {
+        let deadline = self.ports.clock.deadline_in(HSM);
+        self.log.checkpoint(&mut *self.ports.state, &*self.ports.hsm, deadline).map(drop)
     }
 
     fn case(&mut self, applicant: Option<Applicant>, plan: Plan) -> Result<CaseInput, ProcedureError> {
