@@ -8,14 +8,18 @@ use zeroize::Zeroizing;
 use crate::error::LinkError;
 use crate::message::{
     CertRepMessage, FailureInfo, InfoTypeAndValue, MessageError, PkiBody, PkiMessage, PkiStatus, PkiStatusInfo,
-    RevRepContent, TransactionId,
+    ProtectionError, RevRepContent, SharedSecret, TransactionId,
 };
 use crate::request::{Expected, ExpectedAnswer};
 use crate::state::{self, CertificateState, UnsettledCase, WitnessState};
 
 /// The one authority whose answers a terminal takes.
 #[derive(Clone, Debug)]
-pub struct Authority(Certificate);
+pub struct Authority {
+    certificate: Certificate,
+    /// What a new terminal has in common with it.
+    secret: Option<SharedSecret>,
+}
 
 impl Authority {
     /// The authority that signs its messages with the key of this certificate (DER), and no other.
@@ -23,7 +27,23 @@ impl Authority {
     /// # Errors
     /// [`LinkError::Encoding`] if the certificate can't be read.
     pub fn pinned(certificate: &[u8]) -> Result<Self, LinkError> {
-        Ok(Self(Certificate::from_der(certificate)?))
+        Ok(Self { certificate: Certificate::from_der(certificate)?, secret: None })
+    }
+
+    /// The same, which protects its answers by `secret` as the questions are. What it refuses because it knows no such secret, it
+    /// signs.
+    #[must_use]
+    pub fn sharing(self, secret: SharedSecret) -> Self {
+        Self { secret: Some(secret), ..self }
+    }
+
+    fn verify(&self, message: &PkiMessage, at: Timestamp) -> Result<(), ProtectionError> {
+        match &self.secret {
+            Some(secret) if message.mac_reference().is_some() || !matches!(message.body, PkiBody::Error(_)) => {
+                message.verify_mac_by(secret)
+            }
+            _ => message.verify_signed_by(&self.certificate, at),
+        }
     }
 }
 
@@ -106,7 +126,7 @@ pub fn open_answer(
 /// See [`LinkError`]. A refusal is not an error but [`Answer::Refused`].
 pub fn open(bytes: &[u8], expected: &Expected, authority: &Authority, at: Timestamp) -> Result<Opened, LinkError> {
     let message = PkiMessage::from_bytes(bytes)?;
-    message.verify_signed_by(&authority.0, at)?;
+    authority.verify(&message, at)?;
     if TransactionId::of(&message.header) != Some(expected.transaction) {
         return Err(LinkError::WrongTransaction);
     }
@@ -118,7 +138,9 @@ pub fn open(bytes: &[u8], expected: &Expected, authority: &Authority, at: Timest
     let unexpected = |got| LinkError::UnexpectedAnswer { expected: expected.answer.name(), got };
     let answer = match (expected.answer, message.body) {
         (_, PkiBody::Error(content)) => Ok(refused(&content.pki_status_info, content.error_code)),
-        (ExpectedAnswer::Ip, PkiBody::Ip(content)) => issued(&content, nonce),
+        (ExpectedAnswer::Ip, PkiBody::Ip(content))
+        | (ExpectedAnswer::Cp, PkiBody::Cp(content))
+        | (ExpectedAnswer::Kup, PkiBody::Kup(content)) => issued(&content, nonce),
         (ExpectedAnswer::PkiConf, PkiBody::PkiConf(_)) => Ok(Answer::Confirmed),
         (ExpectedAnswer::Rp, PkiBody::Rp(content)) => revoked(&content),
         (answer, PkiBody::Genp(content)) if answer.name() == "genp" => {
@@ -173,7 +195,11 @@ fn told(answer: ExpectedAnswer, info: &InfoTypeAndValue) -> der::Result<Option<A
         }
         ExpectedAnswer::Checkpoint => Some(Answer::Checkpoint(state::read_witnessed_checkpoint(info)?)),
         ExpectedAnswer::Unsettled => Some(Answer::Unsettled(state::read_unsettled(info)?)),
-        ExpectedAnswer::Ip | ExpectedAnswer::PkiConf | ExpectedAnswer::Rp => None,
+        ExpectedAnswer::Ip
+        | ExpectedAnswer::Cp
+        | ExpectedAnswer::Kup
+        | ExpectedAnswer::PkiConf
+        | ExpectedAnswer::Rp => None,
     })
 }
 

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::error::LinkError;
 use crate::message::{CertReqMsg, CertRequest, PopoSigningKey, ProofOfPossession, SingleAttribute};
 use crate::signature::{self, SignatureError};
-use crate::{IssuerAndSerial, items};
+use crate::{IssuerAndSerial, OwnCertificate, items};
 
 /// A request for one certificate, with the proof that the card has the private key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct CertificationRequest(pub(crate) CertReqMsg);
 #[derive(Clone, Debug)]
 pub struct CertificationDraft {
     cert_req: CertRequest,
-    reg_info: Vec<SingleAttribute>,
+    reg_info: Option<Vec<SingleAttribute>>,
     /// DER of `cert_req`.
     to_be_proved: Zeroizing<Vec<u8>>,
     algorithm: AlgorithmIdentifierOwned,
@@ -46,17 +46,29 @@ impl CertificationRequest {
     ) -> Result<CertificationDraft, LinkError> {
         let issuer = Certificate::from_der(authority_certificate)?;
         let cert_req = items::cert_request(kind, application, spki, request_name, &issuer, predecessor)?;
-        Ok(CertificationDraft {
-            to_be_proved: Zeroizing::new(cert_req.to_der()?),
-            cert_req,
-            reg_info: items::reg_info(application)?,
-            algorithm: proof_algorithm(spki)?,
-            spki: Zeroizing::new(spki.to_vec()),
-        })
+        CertificationDraft::new(cert_req, Some(items::reg_info(application)?), spki)
+    }
+
+    /// Drafts a request for one of the terminal's own certificates, to be proved by the key in its HSM.
+    ///
+    /// # Errors
+    /// As [`CertificationRequest::draft`].
+    pub fn draft_own(asked: &OwnCertificate<'_>) -> Result<CertificationDraft, LinkError> {
+        CertificationDraft::new(asked.cert_request()?, asked.reg_info()?, asked.spki)
     }
 }
 
 impl CertificationDraft {
+    fn new(cert_req: CertRequest, reg_info: Option<Vec<SingleAttribute>>, spki: &[u8]) -> Result<Self, LinkError> {
+        Ok(Self {
+            to_be_proved: Zeroizing::new(cert_req.to_der()?),
+            cert_req,
+            reg_info,
+            algorithm: proof_algorithm(spki)?,
+            spki: Zeroizing::new(spki.to_vec()),
+        })
+    }
+
     /// The bytes that the card's key is to sign: the DER of the CertRequest (RFC 4211 §4.1). RSA keys sign them with
     /// RSASSA-PKCS1-v1_5 and SHA-256, keys on P-256 with SHA-256, keys on P-384 with SHA-384.
     #[must_use]
@@ -78,7 +90,7 @@ impl CertificationDraft {
         Ok(CertificationRequest(CertReqMsg {
             cert_req: self.cert_req,
             popo: Some(ProofOfPossession::Signature(proof)),
-            reg_info: Some(self.reg_info),
+            reg_info: self.reg_info,
         }))
     }
 }

@@ -149,7 +149,7 @@ fn alternative_names(application: &Application) -> der::Result<Zeroizing<Vec<u8>
 }
 
 /// The control id-regCtrl-oldCertID (RFC 4211 §6.5).
-fn old_certificate_id(predecessor: &IssuerAndSerial) -> der::Result<SingleAttribute> {
+pub(crate) fn old_certificate_id(predecessor: &IssuerAndSerial) -> der::Result<SingleAttribute> {
     let value = RawAny::of(&CertId::from(predecessor.clone()))?;
     Ok(SingleAttribute { attribute_type: rfc5912::ID_REG_CTRL_OLD_CERT_ID, value })
 }
@@ -282,7 +282,7 @@ fn read_applied_on(reg_info: &[SingleAttribute]) -> Result<Option<Date>, ItemsEr
     Ok(applied_on)
 }
 
-fn read_predecessor(controls: &[SingleAttribute]) -> Result<Option<IssuerAndSerial>, ItemsError> {
+pub(crate) fn read_predecessor(controls: &[SingleAttribute]) -> Result<Option<IssuerAndSerial>, ItemsError> {
     let mut predecessor = None;
     for control in controls {
         if control.attribute_type != rfc5912::ID_REG_CTRL_OLD_CERT_ID {
@@ -295,7 +295,7 @@ fn read_predecessor(controls: &[SingleAttribute]) -> Result<Option<IssuerAndSeri
     Ok(predecessor)
 }
 
-fn set<T>(place: &mut Option<T>, item: &'static str, value: T) -> Result<(), ItemsError> {
+pub(crate) fn set<T>(place: &mut Option<T>, item: &'static str, value: T) -> Result<(), ItemsError> {
     match place.replace(value) {
         None => Ok(()),
         Some(_) => Err(ItemsError::Repeated(item)),

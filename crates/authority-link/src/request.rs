@@ -16,9 +16,11 @@ use zeroize::Zeroizing;
 use crate::certification::CertificationRequest;
 use crate::error::LinkError;
 use crate::message::{
-    CertStatus, CertTemplate, Failure, InfoTypeAndValue, NONCE_LENGTH, PVNO_2, PVNO_3, PkiBody, PkiHeader,
-    PkiStatusInfo, RawOctets, RawSequence, RevDetails, TemplateExtension, TransactionId, Unprotected, directory_name,
+    CertStatus, CertTemplate, Failure, InfoTypeAndValue, NONCE_LENGTH, PVNO_2, PVNO_3, PkiBody, PkiHeader, PkiMessage,
+    PkiStatusInfo, RawOctets, RawSequence, RevDetails, Salt, SharedSecret, TemplateExtension, TransactionId,
+    Unprotected, directory_name,
 };
+use crate::own;
 use crate::signature::algorithm_identifier;
 use crate::state::{self, IssuerAndSerial};
 
@@ -77,6 +79,85 @@ impl Terminal {
         time: Timestamp,
         checkpoint: &str,
     ) -> Result<Outgoing, LinkError> {
+        let sender = Sender {
+            name: self.name.clone(),
+            key_id: self.key_id.clone(),
+            protection_alg: self.protection_alg.clone(),
+            extra_certs: vec![self.certificate.clone()],
+        };
+        sender.address(&self.authority, request, transaction, nonce, time, checkpoint)
+    }
+}
+
+/// A new terminal, which has no certificate yet, but a secret in common with the authority.
+#[derive(Clone, Debug)]
+pub struct Newcomer {
+    name: Name,
+    secret: SharedSecret,
+    authority: Name,
+}
+
+impl Newcomer {
+    /// The terminal of this name, whose messages are protected by `secret`, and addressed to the holder of `authority_certificate`
+    /// (DER). `issuer` is the certificate (DER) of the authority's own issuer.
+    ///
+    /// # Errors
+    /// [`LinkError::Encoding`] if a certificate can't be read.
+    pub fn new(
+        terminal: &str,
+        secret: SharedSecret,
+        issuer: &[u8],
+        authority_certificate: &[u8],
+    ) -> Result<Self, LinkError> {
+        let issuer = Certificate::from_der(issuer)?.tbs_certificate.subject;
+        let authority = Certificate::from_der(authority_certificate)?.tbs_certificate.subject;
+        Ok(Self { name: own::named(&issuer, terminal)?, secret, authority })
+    }
+
+    /// Makes a message of `request`, with everything but its protection new for each message. `checkpoint` is as in
+    /// [`Terminal::address`].
+    ///
+    /// # Errors
+    /// [`LinkError::Encoding`].
+    pub fn send(
+        &self,
+        request: Request,
+        transaction: TransactionId,
+        (nonce, salt): (Nonce, Salt),
+        time: Timestamp,
+        checkpoint: &str,
+    ) -> Result<Sent, LinkError> {
+        let protection_alg = self.secret.algorithm(&salt)?;
+        let sender = Sender {
+            name: self.name.clone(),
+            key_id: Some(OctetString::new(self.secret.reference())?),
+            protection_alg: protection_alg.clone(),
+            extra_certs: Vec::new(),
+        };
+        let outgoing = sender.address(&self.authority, request, transaction, nonce, time, checkpoint)?;
+        let mac = self.secret.protect(&protection_alg, outgoing.to_be_protected())?;
+        outgoing.protect(&mac)
+    }
+}
+
+/// What the header says of the sender.
+struct Sender {
+    name: Name,
+    key_id: Option<OctetString>,
+    protection_alg: AlgorithmIdentifierOwned,
+    extra_certs: Vec<RawSequence>,
+}
+
+impl Sender {
+    fn address(
+        self,
+        authority: &Name,
+        request: Request,
+        transaction: TransactionId,
+        nonce: Nonce,
+        time: Timestamp,
+        checkpoint: &str,
+    ) -> Result<Outgoing, LinkError> {
         let expected = Expected { transaction, nonce, answer: request.answer() };
         let answers = match &request {
             Request::Confirm(confirmation) => confirmation.answers.clone(),
@@ -89,11 +170,11 @@ impl Terminal {
         let seconds = u64::try_from(time.as_second()).map_err(|_| der::Error::from(ErrorKind::DateTime))?;
         let header = PkiHeader {
             pvno,
-            sender: directory_name(self.name.clone()),
-            recipient: directory_name(self.authority.clone()),
+            sender: directory_name(self.name),
+            recipient: directory_name(authority.clone()),
             message_time: Some(GeneralizedTime::from_unix_duration(Duration::from_secs(seconds))?),
-            protection_alg: Some(self.protection_alg.clone()),
-            sender_kid: self.key_id.clone(),
+            protection_alg: Some(self.protection_alg),
+            sender_kid: self.key_id,
             recip_kid: None,
             transaction_id: Some(OctetString::new(transaction.0)?),
             sender_nonce: Some(OctetString::new(nonce)?),
@@ -101,7 +182,7 @@ impl Terminal {
             free_text: None,
             general_info: Some(vec![state::carry_checkpoint(checkpoint)?]),
         };
-        let message = Unprotected { header, body: request.into_body()?, extra_certs: vec![self.certificate.clone()] };
+        let message = Unprotected { header, body: request.into_body()?, extra_certs: self.extra_certs };
         Ok(Outgoing { to_be_protected: message.to_be_protected()?, message, expected })
     }
 }
@@ -111,6 +192,12 @@ impl Terminal {
 pub enum Request {
     /// A certificate (ir).
     Certification(Box<CertificationRequest>),
+    /// The first certificate of a new terminal (ir, RFC 9483 §4.1.1).
+    Enrolment(Box<CertificationRequest>),
+    /// The other certificate of a new terminal (cr, RFC 9483 §4.1.2).
+    Addition(Box<CertificationRequest>),
+    /// A successor of one of the terminal's own certificates (kur, RFC 9483 §4.1.3).
+    Update(Box<CertificationRequest>),
     /// The certificate has arrived: it is kept, or refused (certConf).
     Confirm(Confirmation),
     /// Revoke this certificate, its successor has taken its place (rr with reason superseded).
@@ -179,7 +266,9 @@ impl Request {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Certification(_) => "ir",
+            Self::Certification(_) | Self::Enrolment(_) => "ir",
+            Self::Addition(_) => "cr",
+            Self::Update(_) => "kur",
             Self::Confirm(_) => "certConf",
             Self::Supersede(_) | Self::Retire(_) => "rr",
             Self::StateOf(_) | Self::WitnessedCheckpoint | Self::Unsettled => "genm",
@@ -188,7 +277,9 @@ impl Request {
 
     const fn answer(&self) -> ExpectedAnswer {
         match self {
-            Self::Certification(_) => ExpectedAnswer::Ip,
+            Self::Certification(_) | Self::Enrolment(_) => ExpectedAnswer::Ip,
+            Self::Addition(_) => ExpectedAnswer::Cp,
+            Self::Update(_) => ExpectedAnswer::Kup,
             Self::Confirm(_) => ExpectedAnswer::PkiConf,
             Self::Supersede(_) | Self::Retire(_) => ExpectedAnswer::Rp,
             Self::StateOf(sha256) => ExpectedAnswer::State(*sha256),
@@ -200,7 +291,9 @@ impl Request {
     fn into_body(self) -> der::Result<PkiBody> {
         let question = |info: InfoTypeAndValue| PkiBody::Genm(vec![info]);
         Ok(match self {
-            Self::Certification(request) => PkiBody::Ir(vec![request.0]),
+            Self::Certification(request) | Self::Enrolment(request) => PkiBody::Ir(vec![request.0]),
+            Self::Addition(request) => PkiBody::Cr(vec![request.0]),
+            Self::Update(request) => PkiBody::Kur(vec![request.0]),
             Self::Confirm(confirmation) => PkiBody::CertConf(vec![confirmation.into_status()?]),
             Self::Supersede(certificate) => PkiBody::Rr(vec![revocation(certificate, CrlReason::Superseded)?]),
             Self::Retire(certificate) => PkiBody::Rr(vec![revocation(certificate, CrlReason::CessationOfOperation)?]),
@@ -278,6 +371,30 @@ impl Outgoing {
     }
 }
 
+impl Sent {
+    /// A message that was sent before, as it was kept: its bytes, and what it asked.
+    ///
+    /// # Errors
+    /// [`LinkError::Message`] if the bytes are no message of that kind.
+    pub fn again(bytes: Zeroizing<Vec<u8>>) -> Result<Self, LinkError> {
+        let message = PkiMessage::from_bytes(&bytes)?;
+        let unexpected = LinkError::UnexpectedAnswer { expected: "a request", got: message.body.name() };
+        let answer = match message.body {
+            PkiBody::Ir(_) => ExpectedAnswer::Ip,
+            PkiBody::Cr(_) => ExpectedAnswer::Cp,
+            PkiBody::Kur(_) => ExpectedAnswer::Kup,
+            PkiBody::CertConf(_) => ExpectedAnswer::PkiConf,
+            PkiBody::Rr(_) => ExpectedAnswer::Rp,
+            _ => return Err(unexpected),
+        };
+        let nonce = message.header.sender_nonce.as_ref().and_then(|nonce| nonce.as_bytes().try_into().ok());
+        let (Some(transaction), Some(nonce)) = (TransactionId::of(&message.header), nonce) else {
+            return Err(unexpected);
+        };
+        Ok(Self { bytes, expected: Expected { transaction, nonce, answer } })
+    }
+}
+
 /// A message as it is sent. To repeat it is to send the same bytes again; the bytes are wiped when it is dropped.
 #[derive(Clone)]
 pub struct Sent {
@@ -317,6 +434,8 @@ pub struct Expected {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExpectedAnswer {
     Ip,
+    Cp,
+    Kup,
     PkiConf,
     Rp,
     State([u8; 32]),
@@ -328,6 +447,8 @@ impl ExpectedAnswer {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Ip => "ip",
+            Self::Cp => "cp",
+            Self::Kup => "kup",
             Self::PkiConf => "pkiconf",
             Self::Rp => "rp",
             Self::State(_) | Self::Checkpoint | Self::Unsettled => "genp",

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use authority_link::{AuthorityLine, LineError, MEDIA_TYPE, PATH, TlsLine, TlsLineConfig};
+use authority_link::{AuthorityLine, LineError, MEDIA_TYPE, PATH, TlsClient, TlsLine, TlsLineConfig};
 use common::{Dates, EXPIRED, Issuer, VALID, World, key, spki};
 use hsm::{Hsm, HsmError, KeyName};
 use madoguchi_time::{Recovery, VirtualClock};
@@ -172,8 +172,10 @@ impl Ends {
             port,
             trust_anchor: self.world.infrastructure.certificate.clone(),
             server_certificate: self.server_certificate.clone(),
-            client_certificate: self.client_certificate.clone(),
-            client_key: KeyName::new(KeyName::TERMINAL_TLS),
+            client: Some(TlsClient {
+                certificate: self.client_certificate.clone(),
+                key: KeyName::new(KeyName::TERMINAL_TLS),
+            }),
         };
         TlsLine::new(config, hsm, Arc::clone(&self.world.clock)).unwrap()
     }

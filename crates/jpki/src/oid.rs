@@ -21,6 +21,8 @@ pub const ALIAS: &str = "1.3.6.1.4.1.32473.7.1.1";
 pub const ALIAS_SUBSTITUTED: &str = "1.3.6.1.4.1.32473.7.1.2";
 /// CRMF regInfo attribute of ours: 申請年月日, PrintableString YYYYMMDD.
 pub const APPLIED_ON: &str = "1.3.6.1.4.1.32473.7.2.1";
+/// CRMF regInfo attribute of ours: the public key that signs the checkpoints of a terminal's log, SubjectPublicKeyInfo.
+pub const LOG_KEY: &str = "1.3.6.1.4.1.32473.7.2.2";
 /// CMP generalInfo of ours: the terminal's latest log checkpoint, UTF8String.
 pub const LOG_CHECKPOINT: &str = "1.3.6.1.4.1.32473.7.3.1";
 /// CMP genm of ours: state of a certificate by its SHA-256.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use authority::{AuthorityCertificates, TerminalCredentials};
-use authority_link::{AuthorityLine, LineError, TlsLine, TlsLineConfig, TlsSetupError};
+use authority_link::{AuthorityLine, LineError, TlsClient, TlsLine, TlsLineConfig, TlsSetupError};
 use hsm::{Hsm, KeyName};
 use madoguchi_time::{Deadline, SharedClock};
 use orchestrator::{SiteConfig, StateError, StateFolder};
@@ -67,8 +67,10 @@ pub fn open(
         port: port.parse().map_err(|_| wrong_address())?,
         trust_anchor: certificate(file::ANCHOR)?,
         server_certificate: certificate(file::SERVER)?,
-        client_certificate: certificate(file::CLIENT)?,
-        client_key: KeyName::new(KeyName::TERMINAL_TLS),
+        client: Some(TlsClient {
+            certificate: certificate(file::CLIENT)?,
+            key: KeyName::new(KeyName::TERMINAL_TLS),
+        }),
     };
     match whereabouts {
         Whereabouts::At(address) => {

@@ -8,6 +8,7 @@
 mod body;
 mod general;
 mod header;
+mod mac;
 mod protection;
 mod raw;
 mod request;
@@ -21,7 +22,9 @@ use zeroize::Zeroizing;
 pub use body::{ErrorMsgContent, PkiBody, PollRep, PollReq};
 pub use general::InfoTypeAndValue;
 pub use header::{NONCE_LENGTH, PVNO_2, PVNO_3, PkiHeader, TransactionId, directory_name};
+pub use mac::{PASSWORD_BASED_MAC, Salt, SharedSecret};
 pub use protection::ProtectionError;
+pub(crate) use protection::timestamp;
 pub use raw::{RawAny, RawOctets, RawSequence};
 pub use request::{
     CertId, CertReqMsg, CertRequest, CertTemplate, OptionalValidity, PopoSigningKey, ProofOfPossession, RevDetails,

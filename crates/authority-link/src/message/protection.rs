@@ -38,6 +38,12 @@ pub enum ProtectionError {
     /// The signature itself: changed on the way, or an algorithm that is not accepted.
     #[error("the message's protection was not accepted")]
     Signature(#[from] SignatureError),
+    /// The MAC does not verify: changed on the way, or by somebody who does not know the secret. Most often it was mistyped.
+    #[error("the message is not protected by this secret")]
+    Mac,
+    /// The MAC is another than PasswordBasedMac with SHA-256 and HMAC-SHA-256, or asks for too much work.
+    #[error("the message's MAC is of a kind that is not supported")]
+    MacAlgorithm,
     /// The signer's certificate can't be read.
     #[error("the certificate of the message's signer can't be read")]
     Malformed(#[from] MessageError),
@@ -141,7 +147,8 @@ fn check_validity(certificate: &Certificate, at: Timestamp) -> Result<(), Protec
     }
 }
 
-fn timestamp(time: Time) -> Timestamp {
+/// The moment of a certificate's date.
+pub(crate) fn timestamp(time: Time) -> Timestamp {
     // The last hours of the year 9999, "never", are beyond what a Timestamp holds (RFC 5280 §4.1.2.5).
     i64::try_from(time.to_unix_duration().as_secs())
         .ok()

@@ -47,10 +47,17 @@ pub struct TlsLineConfig {
     /// The server's certificate, DER. Its key is pinned: another certificate of the same issuer for the same name is
     /// refused, a renewed one of the same key is not.
     pub server_certificate: Vec<u8>,
-    /// This terminal's certificate, DER; its key is on P-256.
-    pub client_certificate: Vec<u8>,
+    /// Who calls; none while this terminal has no certificate yet, and may only ask for one.
+    pub client: Option<TlsClient>,
+}
+
+/// This terminal's end of the line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsClient {
+    /// Its certificate, DER; the key is on P-256.
+    pub certificate: Vec<u8>,
     /// The key's name in the HSM.
-    pub client_key: KeyName,
+    pub key: KeyName,
 }
 
 /// Why a line can't be set up. All of these are wrong configuration.
@@ -74,7 +81,7 @@ pub struct TlsLine {
     port: u16,
     server_name: ServerName<'static>,
     tls: TlsConnector,
-    key: Arc<HsmClientKey>,
+    key: Option<Arc<HsmClientKey>>,
     clock: SharedClock,
     connection: Option<SendRequest<Full<Bytes>>>,
     /// Last, so that the connection goes first.
@@ -93,13 +100,18 @@ impl TlsLine {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let server = PinnedServer::new(&config.trust_anchor, &config.server_certificate, &provider)
             .ok_or(TlsSetupError::Certificates)?;
-        let key = Arc::new(HsmClientKey::new(&config.client_certificate, hsm, config.client_key, Arc::clone(&clock)));
-        let mut tls = ClientConfig::builder_with_details(provider, Arc::new(WallTime(Arc::clone(&clock))))
+        let key = config
+            .client
+            .map(|client| Arc::new(HsmClientKey::new(&client.certificate, hsm, client.key, Arc::clone(&clock))));
+        let tls = ClientConfig::builder_with_details(provider, Arc::new(WallTime(Arc::clone(&clock))))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|error| system(error.into()))?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(server))
-            .with_client_cert_resolver(Arc::clone(&key) as Arc<dyn rustls::client::ResolvesClientCert>);
+            .with_custom_certificate_verifier(Arc::new(server));
+        let mut tls = match &key {
+            Some(key) => tls.with_client_cert_resolver(Arc::clone(key) as Arc<dyn rustls::client::ResolvesClientCert>),
+            None => tls.with_no_client_auth(),
+        };
         // Every connection is to prove the key in the HSM anew.
         tls.resumption = Resumption::disabled();
         Ok(Self {
@@ -145,7 +157,8 @@ impl AuthorityLine for TlsLine {
             }
             Err(error) => {
                 // Whatever rustls makes of it, it was the HSM.
-                let error = key.take_failure().map_or(error, LineError::Hsm);
+                let failure = key.as_ref().and_then(|key| key.take_failure());
+                let error = failure.map_or(error, LineError::Hsm);
                 self.close();
                 Err(error)
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use authority::store::{Alarm, AlarmKind, Change, SqliteStore, Store, TerminalId, TerminalKey};
 use authority_link::{Answer, Sent};
 use authority_link::{
-    AuthorityLine, Confirmation, IssueState, LineError, MEDIA_TYPE, PATH, Request, TlsLine, TlsLineConfig,
+    AuthorityLine, Confirmation, IssueState, LineError, MEDIA_TYPE, PATH, Request, TlsClient, TlsLine, TlsLineConfig,
 };
 use hsm::{Hsm, KeyName};
 use jpki::CertificateKind::Authentication;
@@ -24,8 +24,10 @@ fn line(world: &World, counter: &Counter, certificates: &Counter, at: SocketAddr
         port: at.port(),
         trust_anchor: world.certificates.infrastructure_ca.clone(),
         server_certificate: world.certificates.tls.clone(),
-        client_certificate: certificates.credentials.tls_certificate.clone(),
-        client_key: KeyName::new(KeyName::TERMINAL_TLS),
+        client: Some(TlsClient {
+            certificate: certificates.credentials.tls_certificate.clone(),
+            key: KeyName::new(KeyName::TERMINAL_TLS),
+        }),
     };
     TlsLine::new(config, counter.hsm.clone(), world.clock.clone()).unwrap()
 }
