@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hsm::{Hsm, HsmError, HsmIdentity, KeyName, SessionDerivation, SessionKeys, SignatureAlgorithm};
+use hsm::{
+    CardKeyPairKind, CardKeySet, EncipheredKeys, Hsm, HsmError, HsmIdentity, KeyName, SessionDerivation, SessionKeys,
+    SignatureAlgorithm, WrappedKeyPair,
+};
 use madoguchi_time::Deadline;
 use sha2::{Digest, Sha256};
 use sim_hsm::SoftwareHsm;
@@ -72,6 +75,26 @@ impl Hsm for TerminalHsm {
     fn derive_session(&self, derivation: &SessionDerivation, deadline: Deadline) -> Result<SessionKeys, HsmError> {
         self.reached()?;
         self.masters.derive_session(derivation, deadline)
+    }
+
+    fn make_card_key_pair(
+        &self,
+        kind: CardKeyPairKind,
+        card: &CardKeySet,
+        deadline: Deadline,
+    ) -> Result<WrappedKeyPair, HsmError> {
+        self.reached()?;
+        self.masters.make_card_key_pair(kind, card, deadline)
+    }
+
+    fn encipher_card_keys(
+        &self,
+        present: &CardKeySet,
+        next: u8,
+        deadline: Deadline,
+    ) -> Result<EncipheredKeys, HsmError> {
+        self.reached()?;
+        self.masters.encipher_card_keys(present, next, deadline)
     }
 
     fn derive_record_key(

@@ -5,15 +5,14 @@ use std::fmt;
 use cryptoki::error::Error;
 use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::{Attribute, KeyType, ObjectHandle};
-use cryptoki::session::Session;
 use hsm::{KeyKind, SessionDerivation};
 
-use crate::derivation;
+use crate::derivation::Master;
 use crate::error::{Fault, Loss, TokenError, failed, loss};
 use crate::module::Until;
 use crate::objects::curve_parameters;
 use crate::raw;
-use crate::token::Token;
+use crate::token::{Call, Token};
 
 /// What a token does, as it was found when it was opened: each was done once, with a throw-away key. What is missing is done in
 /// another way, or the keys that need it can't be made.
@@ -73,7 +72,7 @@ impl Capabilities {
 }
 
 struct Trial<'a> {
-    session: &'a Session,
+    session: &'a Call<'a>,
     listed: &'a [MechanismType],
     /// The list of mechanisms leaves out what has no name in the crate.
     has_kwp: bool,
@@ -176,8 +175,8 @@ impl Trial<'_> {
         // Of one block, of one and a half, of two.
         for bits in [128, 192, 256] {
             let derivation = SessionDerivation { key_length: usize::from(bits) / 8, ..derivation.clone() };
-            let inside = tried(derivation::inside(self.session, master, &derivation, bits))?;
-            let outside = tried(derivation::by_cmac(self.session, master, &derivation, bits))?;
+            let keys = |derives| Master::on_trial(self.session, master, bits, derives).session_keys(&derivation);
+            let (inside, outside) = (tried(keys(true))?, tried(keys(false))?);
             agree &= match (inside, outside) {
                 (Some(inside), Some(outside)) => {
                     inside.enc == outside.enc && inside.mac == outside.mac && inside.rmac == outside.rmac

@@ -13,6 +13,7 @@
 //!   twice first looks how far it had come. A PIN that is refused then is not given again.
 
 mod capabilities;
+mod cards;
 mod derivation;
 mod error;
 mod honesty;

@@ -120,8 +120,17 @@ pub(crate) fn public_key(session: &Call<'_>, key: &Found) -> Result<Vec<u8>, Fau
         }
         .into());
     };
-    let damaged = || Fault::Answer(HsmError::Damaged(format!("the public half of {} can't be read", key.name)));
-    let spki = match key.kind {
+    let damaged = || HsmError::Damaged(format!("the public half of {} can't be read", key.name));
+    subject_public_key_info(session, handle, key.kind)?.ok_or_else(|| damaged().into())
+}
+
+/// A public key of that kind as DER-encoded SubjectPublicKeyInfo; `None` if it is none.
+pub(crate) fn subject_public_key_info(
+    session: &Session,
+    handle: ObjectHandle,
+    kind: KeyKind,
+) -> Result<Option<Vec<u8>>, Fault> {
+    let document = match kind {
         KeyKind::Rsa2048 => {
             let wanted = [AttributeType::Modulus, AttributeType::PublicExponent];
             let (mut n, mut e) = (Vec::new(), Vec::new());
@@ -133,21 +142,21 @@ pub(crate) fn public_key(session: &Call<'_>, key: &Found) -> Result<Vec<u8>, Fau
                 }
             }
             let number = rsa::BigUint::from_bytes_be;
-            rsa::RsaPublicKey::new(number(&n), number(&e)).map_err(|_| damaged())?.to_public_key_der()
+            rsa::RsaPublicKey::new(number(&n), number(&e)).ok().map(|key| key.to_public_key_der())
         }
         _ => {
             let attributes = session.get_attributes(handle, &[AttributeType::EcPoint])?;
-            let Some(Attribute::EcPoint(value)) = attributes.into_iter().next() else { return Err(damaged()) };
+            let Some(Attribute::EcPoint(value)) = attributes.into_iter().next() else { return Ok(None) };
             // The standard wraps the point into an OCTET STRING; some modules give it bare.
             let point = OctetStringRef::from_der(&value).map_or(value.as_slice(), |wrapped| wrapped.as_bytes());
-            match key.kind {
-                KeyKind::EcP256 => p256::PublicKey::from_sec1_bytes(point).map_err(|_| damaged())?.to_public_key_der(),
-                KeyKind::EcP384 => p384::PublicKey::from_sec1_bytes(point).map_err(|_| damaged())?.to_public_key_der(),
-                _ => return Err(HsmError::WrongKind(key.name.clone()).into()),
+            match kind {
+                KeyKind::EcP256 => p256::PublicKey::from_sec1_bytes(point).ok().map(|key| key.to_public_key_der()),
+                KeyKind::EcP384 => p384::PublicKey::from_sec1_bytes(point).ok().map(|key| key.to_public_key_der()),
+                _ => None,
             }
         }
     };
-    Ok(spki.map_err(|_| damaged())?.into_vec())
+    Ok(document.and_then(Result::ok).map(spki::Document::into_vec))
 }
 
 /// What every private and secret key of ours is: in the token, behind the login, and never to leave it.
@@ -254,13 +263,7 @@ pub(crate) fn make(
     let key = match kind {
         KeyKind::EcP256 | KeyKind::EcP384 | KeyKind::Rsa2048 => {
             template.push(Attribute::Sign(true));
-            let (generation, own) = match kind {
-                KeyKind::Rsa2048 => (
-                    Mechanism::RsaPkcsKeyPairGen,
-                    vec![Attribute::ModulusBits(RSA_BITS.into()), Attribute::PublicExponent(vec![0x01, 0x00, 0x01])],
-                ),
-                curve => (Mechanism::EccKeyPairGen, vec![Attribute::EcParams(curve_parameters(curve)?)]),
-            };
+            let (generation, own) = pair_generation(kind)?;
             let (public, private) = session.generate_key_pair(&generation, &public(own), &template)?;
             public_half = Some(public);
             private
@@ -284,6 +287,17 @@ pub(crate) fn make(
         }
     };
     Ok(Made { key, public: public_half })
+}
+
+/// How a key pair of this kind is made, and what its public half is to be.
+pub(crate) fn pair_generation(kind: KeyKind) -> Result<(Mechanism<'static>, Vec<Attribute>), Fault> {
+    Ok(match kind {
+        KeyKind::Rsa2048 => (
+            Mechanism::RsaPkcsKeyPairGen,
+            vec![Attribute::ModulusBits(RSA_BITS.into()), Attribute::PublicExponent(vec![0x01, 0x00, 0x01])],
+        ),
+        curve => (Mechanism::EccKeyPairGen, vec![Attribute::EcParams(curve_parameters(curve)?)]),
+    })
 }
 
 /// What an AES key of ours is for: to derive others, in the token or by its CMAC.

@@ -3,18 +3,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cryptoki::mechanism::{Mechanism, MechanismType};
-use cryptoki::object::{Attribute, AttributeType};
 use cryptoki::session::Session;
 use hsm::{
-    Hsm, HsmError, HsmIdentity, KeyKind, KeyName, SessionDerivation, SessionKeys, SignatureAlgorithm, record_key,
+    CardKeyPairKind, CardKeySet, EncipheredKeys, Hsm, HsmError, HsmIdentity, KeyKind, KeyName, SessionDerivation,
+    SessionKeys, SignatureAlgorithm, WrappedKeyPair, record_key,
 };
 use madoguchi_time::{Deadline, SharedClock};
-use secure_channel::kdf;
 use sha2::{Digest, Sha256, Sha384};
 use zeroize::Zeroizing;
 
 use crate::capabilities::Capabilities;
-use crate::derivation::{self, cmac};
+use crate::cards;
+use crate::derivation::{Master, cmac};
 use crate::error::{Fault, TokenError, odd};
 use crate::honesty::{Honesty, OnSession, judge};
 use crate::module::Until;
@@ -169,20 +169,28 @@ impl Hsm for Pkcs11Hsm {
     fn derive_session(&self, derivation: &SessionDerivation, deadline: Deadline) -> Result<SessionKeys, HsmError> {
         let derived = derivation.clone();
         self.ask(deadline, move |session| {
-            let master = find(session, &KeyName::card_master(derived.key_version))?;
-            let bits = match master.kind {
-                KeyKind::CardMaster(length) if derived.key_length <= length.bytes() => {
-                    kdf::key_bits(derived.key_length).map_err(|_| HsmError::WrongKind(master.name.clone()))?
-                }
-                _ => return Err(HsmError::WrongKind(master.name).into()),
-            };
-            let derives = session.get_attributes(master.handle, &[AttributeType::Derive])?;
-            if derives == [Attribute::Derive(true)] {
-                derivation::inside(session, master.handle, &derived, bits)
-            } else {
-                derivation::by_cmac(session, master.handle, &derived, bits)
-            }
+            Master::find(session, derived.key_version, derived.key_length)?.session_keys(&derived)
         })
+    }
+
+    fn make_card_key_pair(
+        &self,
+        kind: CardKeyPairKind,
+        card: &CardKeySet,
+        deadline: Deadline,
+    ) -> Result<WrappedKeyPair, HsmError> {
+        let (card, capabilities) = (card.clone(), self.capabilities);
+        self.ask(deadline, move |session| cards::make_key_pair(session, kind, &card, &capabilities))
+    }
+
+    fn encipher_card_keys(
+        &self,
+        present: &CardKeySet,
+        next: u8,
+        deadline: Deadline,
+    ) -> Result<EncipheredKeys, HsmError> {
+        let present = present.clone();
+        self.ask(deadline, move |session| cards::encipher_keys(session, &present, next))
     }
 
     fn derive_record_key(

@@ -1,5 +1,6 @@
 //! One token: found in its module, logged in to, and asked through sessions.
 
+use std::cell::Cell;
 use std::fmt;
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -153,9 +154,17 @@ impl Token {
                     .is_ok_and(|info| matches!(info.session_state(), SessionState::RwUser | SessionState::RoUser))
         };
         let sees_all = || !lent.is_of_the_past() && is_logged_in();
-        let fault = match job(&Call { session, sees_all: &sees_all }) {
+        let closes = Cell::new(false);
+        let result = job(&Call { session, sees_all: &sees_all, closes: &closes });
+        // A session that is not kept is closed.
+        let keep = |lent: Lent<'_, Session>| {
+            if !closes.get() {
+                lent.keep()
+            }
+        };
+        let fault = match result {
             Ok(done) => {
-                lent.keep();
+                keep(lent);
                 return Ok(done);
             }
             Err(fault) => fault,
@@ -172,7 +181,7 @@ impl Token {
             loss => loss,
         };
         match loss {
-            Loss::None => lent.keep(),
+            Loss::None => keep(lent),
             Loss::Login => lent.all_lost(),
             // Closed.
             Loss::Session | Loss::Doubtful | Loss::Module => drop(lent),
@@ -198,9 +207,15 @@ impl Token {
 pub(crate) struct Call<'a> {
     session: &'a Session,
     sees_all: &'a dyn Fn() -> bool,
+    closes: &'a Cell<bool>,
 }
 
 impl Call<'_> {
+    /// Something is left on the session that must not stay: it is closed when the call has ended.
+    pub(crate) fn close_after(&self) {
+        self.closes.set(true);
+    }
+
     /// To be asked when something is not there: without the login, private objects are not refused, they are invisible.
     ///
     /// # Errors

@@ -15,6 +15,10 @@ pub enum HsmError {
     /// The key can't do what was asked of it: it is of another kind, or shorter than the key to be derived from it.
     #[error("the HSM's key {0} is of the wrong kind for this")]
     WrongKind(KeyName),
+    /// The module has no mechanism for this. What a module can do is found out when it is opened; another one is needed, or cards
+    /// that don't ask for it.
+    #[error("the HSM has no mechanism for {0}")]
+    Unsupported(&'static str),
     /// The module did not answer in time, or was asked after the deadline.
     #[error("the HSM did not answer in time")]
     Timeout,
@@ -49,7 +53,11 @@ impl HsmError {
         match self {
             Self::Timeout => Recovery::Retry,
             Self::Unreachable => Recovery::Reconnect,
-            Self::NoSuchKey(_) | Self::SeveralKeys(_) | Self::WrongKind(_) | Self::PinRefused => Recovery::Reconfigure,
+            Self::NoSuchKey(_)
+            | Self::SeveralKeys(_)
+            | Self::WrongKind(_)
+            | Self::Unsupported(_)
+            | Self::PinRefused => Recovery::Reconfigure,
             Self::Damaged(_) | Self::NotAuthentic | Self::Failed { .. } => Recovery::Fatal,
         }
     }

@@ -2,7 +2,7 @@ use madoguchi_time::Deadline;
 use secure_channel::{SessionDerivation, SessionKeys};
 use zeroize::Zeroizing;
 
-use crate::{HsmError, KeyName, SignatureAlgorithm};
+use crate::{CardKeyPairKind, CardKeySet, EncipheredKeys, HsmError, KeyName, SignatureAlgorithm, WrappedKeyPair};
 
 /// A hardware security module, or a token of one.
 ///
@@ -55,6 +55,36 @@ pub trait Hsm: Send + Sync {
     /// [`HsmError::NoSuchKey`] when there is no master key of that version, [`HsmError::WrongKind`] when the card's keys
     /// are of a length that AES does not have, or longer than the master key.
     fn derive_session(&self, derivation: &SessionDerivation, deadline: Deadline) -> Result<SessionKeys, HsmError>;
+
+    /// Makes a key pair for a card that makes none itself, wraps its private half for that card alone, and destroys it: when this
+    /// returns, and whenever it fails or the line is lost on the way, the module has it no longer. Every call makes another pair.
+    /// The private key is never in clear outside the module. It signs nothing there: the card proves its possession.
+    ///
+    /// It is wrapped under the card's key-import key, which is derived as the card's static keys are, with a constant of its own
+    /// ([`secure_channel::kdf::import_key`]).
+    ///
+    /// Modules may take many seconds for an RSA key.
+    ///
+    /// # Errors
+    /// As [`Hsm::derive_session`]; [`HsmError::Unsupported`] when the module can't wrap.
+    fn make_card_key_pair(
+        &self,
+        kind: CardKeyPairKind,
+        card: &CardKeySet,
+        deadline: Deadline,
+    ) -> Result<WrappedKeyPair, HsmError>;
+
+    /// The static keys with which a card replaces those of `present`: those of key version `next`, derived from the master key of that
+    /// version, each enciphered under the card's K-DEK of `present`. They are of the same length as the present ones.
+    ///
+    /// # Errors
+    /// As [`Hsm::derive_session`], for either master key.
+    fn encipher_card_keys(
+        &self,
+        present: &CardKeySet,
+        next: u8,
+        deadline: Deadline,
+    ) -> Result<EncipheredKeys, HsmError>;
 
     /// Derives the key of one sealed record from `key` and `context`, as [`record_key`](crate::record_key) says.
     ///

@@ -25,6 +25,8 @@ pub mod constant {
     pub const K_MAC: u8 = 0xC2;
     /// K-DEK of a card from a master key (ours).
     pub const K_DEK: u8 = 0xC3;
+    /// The key-import key of a card from a master key (ours): key pairs made for the card elsewhere are wrapped under it.
+    pub const K_IMPORT: u8 = 0xC4;
 }
 
 /// Why nothing could be derived.
@@ -139,6 +141,19 @@ pub fn card_keys(
         mac: derive(master_key, constant::K_MAC, bits, &context)?,
         dek: derive(master_key, constant::K_DEK, bits, &context)?,
     })
+}
+
+/// The key-import key of one card from a master key: [`derive()`] with [`constant::K_IMPORT`], else as [`card_keys`].
+///
+/// # Errors
+/// As [`card_keys`].
+pub fn import_key(
+    master_key: &[u8],
+    key_version: u8,
+    diversification: &[u8; 10],
+    key_length: usize,
+) -> Result<Zeroizing<Vec<u8>>, KdfError> {
+    derive(master_key, constant::K_IMPORT, key_bits(key_length)?, &card_context(key_version, diversification))
 }
 
 /// The length of an AES key in bits.

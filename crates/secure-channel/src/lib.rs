@@ -17,6 +17,7 @@ mod channel;
 mod error;
 mod handshake;
 pub mod kdf;
+pub mod key_transport;
 mod keys;
 mod level;
 pub mod primitives;

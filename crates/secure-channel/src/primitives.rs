@@ -73,6 +73,23 @@ where
     Ok(Zeroizing::new(cipher.encrypt_padded_vec_mut::<Iso7816>(plain)))
 }
 
+/// AES-CBC over whole blocks, without padding.
+pub(crate) fn cbc_encrypt_blocks(key: &[u8], iv: [u8; BLOCK], plain: &[u8]) -> Result<Vec<u8>, NotAnAesKey> {
+    match key.len() {
+        16 => cbc_encrypt_blocks_with::<cbc::Encryptor<Aes128>>(key, iv, plain),
+        24 => cbc_encrypt_blocks_with::<cbc::Encryptor<Aes192>>(key, iv, plain),
+        _ => cbc_encrypt_blocks_with::<cbc::Encryptor<Aes256>>(key, iv, plain),
+    }
+}
+
+fn cbc_encrypt_blocks_with<C>(key: &[u8], iv: [u8; BLOCK], plain: &[u8]) -> Result<Vec<u8>, NotAnAesKey>
+where
+    C: BlockEncryptMut + KeyIvInit,
+{
+    let cipher = C::new_from_slices(key, &iv).map_err(|_| NotAnAesKey(key.len()))?;
+    Ok(cipher.encrypt_padded_vec_mut::<NoPadding>(plain))
+}
+
 /// The inverse of [`cbc_encrypt`]; `None` inside if the length or the padding is wrong. More zeros than necessary are
 /// accepted, whole blocks of them too, since there are cards that add them.
 pub(crate) fn cbc_decrypt(key: &[u8], iv: [u8; BLOCK], data: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, NotAnAesKey> {

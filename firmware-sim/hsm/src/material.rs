@@ -2,8 +2,7 @@ use std::error::Error;
 
 use hsm::{KeyKind, SignatureAlgorithm};
 use pkcs8::{DecodePrivateKey, EncodePrivateKey};
-use rand_chacha::ChaCha20Rng;
-use rand_core::RngCore;
+use rand_core::CryptoRngCore;
 use rsa::RsaPrivateKey;
 use rsa::traits::PublicKeyParts;
 use sha2::Sha256;
@@ -16,7 +15,7 @@ const HMAC_KEY_LENGTH: usize = 32;
 const RECORD_KEY_LENGTH: usize = 32;
 const RSA_BITS: usize = 2048;
 
-type BoxError = Box<dyn Error + Send + Sync>;
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// A key. Wiped when dropped.
 pub(crate) enum Material {
@@ -38,7 +37,7 @@ pub(crate) enum MaterialError {
 }
 
 impl Material {
-    pub(crate) fn generate(kind: KeyKind, rng: &mut ChaCha20Rng) -> Result<Self, BoxError> {
+    pub(crate) fn generate(kind: KeyKind, rng: &mut impl CryptoRngCore) -> Result<Self, BoxError> {
         Ok(match kind {
             KeyKind::EcP256 => Self::EcP256(p256::ecdsa::SigningKey::random(rng)),
             KeyKind::EcP384 => Self::EcP384(p384::ecdsa::SigningKey::random(rng)),

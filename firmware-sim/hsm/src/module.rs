@@ -1,18 +1,23 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
+use aes_kw::{KekAes128, KekAes192, KekAes256};
 use hmac::{Hmac, Mac};
 use hsm::{
-    Hsm, HsmError, HsmIdentity, KeyKind, KeyName, SessionDerivation, SessionKeys, SignatureAlgorithm, record_key,
+    CardKeyPairKind, CardKeySet, EncipheredKey, EncipheredKeys, Hsm, HsmError, HsmIdentity, KeyKind, KeyName,
+    SessionDerivation, SessionKeys, SignatureAlgorithm, WrappedKeyPair, record_key,
 };
 use madoguchi_time::{Deadline, SharedClock};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{OsRng, SeedableRng};
 use secure_channel::primitives::cmac;
-use secure_channel::{CardKeys, kdf};
+use secure_channel::{CardKeys, kdf, key_transport};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::material::Material;
+use crate::material::{BoxError, Material, MaterialError};
 use crate::provision::Provision;
 use crate::store::{self, Contents};
 
@@ -22,6 +27,8 @@ use crate::store::{self, Contents};
 pub struct SoftwareHsm {
     contents: Contents,
     clock: Option<SharedClock>,
+    /// Where key pairs for cards come from; the operating system if it is none.
+    randomness: Option<Mutex<ChaCha20Rng>>,
     /// Calls that are still answered before the module is unplugged.
     calls_left: AtomicU64,
 }
@@ -62,13 +69,21 @@ impl SoftwareHsm {
     }
 
     fn holding(contents: Contents) -> Self {
-        Self { contents, clock: None, calls_left: AtomicU64::new(u64::MAX) }
+        Self { contents, clock: None, randomness: None, calls_left: AtomicU64::new(u64::MAX) }
     }
 
     /// Checks deadlines, which are points on `clock`.
     #[must_use]
     pub fn with_clock(mut self, clock: SharedClock) -> Self {
         self.clock = Some(clock);
+        self
+    }
+
+    /// Makes key pairs for cards from a seed: the same ones in the same order, so that a run can be repeated. Two modules, or two
+    /// programs that open one module, must not have the same seed.
+    #[must_use]
+    pub fn with_randomness(mut self, seed: [u8; 32]) -> Self {
+        self.randomness = Some(Mutex::new(ChaCha20Rng::from_seed(seed)));
         self
     }
 
@@ -93,11 +108,31 @@ impl SoftwareHsm {
         diversification: &[u8; 10],
         key_length: usize,
     ) -> Result<CardKeys, HsmError> {
+        let master = self.card_master_for(version, key_length)?;
+        kdf::card_keys(master, version, diversification, key_length)
+            .map_err(|_| HsmError::WrongKind(KeyName::card_master(version)))
+    }
+
+    /// The key-import key of that card: for simulated card factories, as [`SoftwareHsm::card_static_keys`].
+    ///
+    /// # Errors
+    /// As [`Hsm::derive_session`].
+    pub fn card_import_key(
+        &self,
+        version: u8,
+        diversification: &[u8; 10],
+        key_length: usize,
+    ) -> Result<Zeroizing<Vec<u8>>, HsmError> {
+        let master = self.card_master_for(version, key_length)?;
+        kdf::import_key(master, version, diversification, key_length)
+            .map_err(|_| HsmError::WrongKind(KeyName::card_master(version)))
+    }
+
+    /// The master key of cards with keys of `key_length` bytes.
+    fn card_master_for(&self, version: u8, key_length: usize) -> Result<&[u8], HsmError> {
         let name = KeyName::card_master(version);
         match self.material(&name)? {
-            Material::Secret(KeyKind::CardMaster(master_length), master) if key_length <= master_length.bytes() => {
-                kdf::card_keys(master, version, diversification, key_length).map_err(|_| HsmError::WrongKind(name))
-            }
+            Material::Secret(KeyKind::CardMaster(length), master) if key_length <= length.bytes() => Ok(master),
             _ => Err(HsmError::WrongKind(name)),
         }
     }
@@ -124,6 +159,16 @@ impl SoftwareHsm {
         match &self.clock {
             Some(clock) if deadline.has_passed(&**clock) => Err(HsmError::Timeout),
             _ => Ok(()),
+        }
+    }
+
+    fn key_pair(&self, kind: CardKeyPairKind) -> Result<Material, BoxError> {
+        match &self.randomness {
+            Some(seeded) => {
+                let mut seeded = seeded.lock().unwrap_or_else(PoisonError::into_inner);
+                Material::generate(kind.into(), &mut *seeded)
+            }
+            None => Material::generate(kind.into(), &mut OsRng),
         }
     }
 
@@ -171,6 +216,37 @@ impl Hsm for SoftwareHsm {
             .map_err(|source| HsmError::Failed { function: "derive_session", source: Box::new(source) })
     }
 
+    fn make_card_key_pair(
+        &self,
+        kind: CardKeyPairKind,
+        card: &CardKeySet,
+        deadline: Deadline,
+    ) -> Result<WrappedKeyPair, HsmError> {
+        self.admit(deadline)?;
+        let import_key = self.card_import_key(card.key_version, &card.diversification, card.key_length)?;
+        self.key_pair(kind)
+            .and_then(|pair| wrapped(&pair, &import_key))
+            .map_err(|source| HsmError::Failed { function: "make_card_key_pair", source })
+    }
+
+    fn encipher_card_keys(
+        &self,
+        present: &CardKeySet,
+        next: u8,
+        deadline: Deadline,
+    ) -> Result<EncipheredKeys, HsmError> {
+        self.admit(deadline)?;
+        let CardKeySet { key_version, diversification, key_length } = present;
+        let k_dek = self.card_static_keys(*key_version, diversification, *key_length)?.dek;
+        let new = self.card_static_keys(next, diversification, *key_length)?;
+        let encipher = |key: &[u8]| {
+            key_transport::encipher_key(&k_dek, key)
+                .and_then(|enciphered| Ok(EncipheredKey { enciphered, check_value: key_transport::check_value(key)? }))
+                .map_err(|source| HsmError::Failed { function: "encipher_card_keys", source: Box::new(source) })
+        };
+        Ok(EncipheredKeys { enc: encipher(&new.enc)?, mac: encipher(&new.mac)?, dek: encipher(&new.dek)? })
+    }
+
     fn derive_record_key(
         &self,
         key: &KeyName,
@@ -198,6 +274,18 @@ impl Hsm for SoftwareHsm {
         let mac = <Hmac<Sha256> as Mac>::new_from_slice(secret).map_err(|_| HsmError::WrongKind(key.clone()))?;
         Ok(mac.chain_update(message).finalize().into_bytes().into())
     }
+}
+
+/// The pair's public half, and its private half under the key-import key of a card.
+fn wrapped(pair: &Material, import_key: &[u8]) -> Result<WrappedKeyPair, BoxError> {
+    let public_key = pair.public_key().ok_or(MaterialError::UnknownKind(pair.kind()))??;
+    let private_key = pair.to_bytes()?;
+    let wrapped_private_key = match import_key.len() {
+        16 => KekAes128::try_from(import_key)?.wrap_with_padding_vec(&private_key),
+        24 => KekAes192::try_from(import_key)?.wrap_with_padding_vec(&private_key),
+        _ => KekAes256::try_from(import_key)?.wrap_with_padding_vec(&private_key),
+    }?;
+    Ok(WrappedKeyPair { public_key, wrapped_private_key })
 }
 
 impl fmt::Debug for SoftwareHsm {

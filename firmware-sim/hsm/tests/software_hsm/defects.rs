@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use hsm::contract::{self, Fixture};
 use hsm::{
-    AesLength, Hsm, HsmError, HsmIdentity, KeyKind, KeyName, SessionDerivation, SessionKeys, SignatureAlgorithm,
+    AesLength, CardKeyPairKind, CardKeySet, EncipheredKeys, Hsm, HsmError, HsmIdentity, KeyKind, KeyName,
+    SessionDerivation, SessionKeys, SignatureAlgorithm, WrappedKeyPair,
 };
 use madoguchi_time::{Deadline, Moment, SystemClock};
 use sim_hsm::SoftwareHsm;
@@ -131,6 +132,24 @@ impl Hsm for Mistaken {
             _ => {}
         }
         self.inner.derive_session(&derivation, self.deadline(deadline)).map_err(|error| self.error(error))
+    }
+
+    fn make_card_key_pair(
+        &self,
+        kind: CardKeyPairKind,
+        card: &CardKeySet,
+        deadline: Deadline,
+    ) -> Result<WrappedKeyPair, HsmError> {
+        self.inner.make_card_key_pair(kind, card, self.deadline(deadline)).map_err(|error| self.error(error))
+    }
+
+    fn encipher_card_keys(
+        &self,
+        present: &CardKeySet,
+        next: u8,
+        deadline: Deadline,
+    ) -> Result<EncipheredKeys, HsmError> {
+        self.inner.encipher_card_keys(present, next, self.deadline(deadline)).map_err(|error| self.error(error))
     }
 
     fn derive_record_key(

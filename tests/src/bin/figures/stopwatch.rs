@@ -9,7 +9,10 @@ use biometric::hid::{HidError, HidTransport};
 use card_reader::{
     CardCapabilities, CardConnection, CardError, CardIdentity, CardReader, CardTransaction, Disposition,
 };
-use hsm::{Hsm, HsmError, HsmIdentity, KeyName, SessionDerivation, SessionKeys, SignatureAlgorithm};
+use hsm::{
+    CardKeyPairKind, CardKeySet, EncipheredKeys, Hsm, HsmError, HsmIdentity, KeyName, SessionDerivation, SessionKeys,
+    SignatureAlgorithm, WrappedKeyPair,
+};
 use madoguchi_time::Deadline;
 use rustix::time::{ClockId, clock_gettime};
 use zeroize::Zeroizing;
@@ -141,6 +144,24 @@ impl Hsm for Timed<Arc<dyn Hsm>> {
 
     fn derive_session(&self, derivation: &SessionDerivation, deadline: Deadline) -> Result<SessionKeys, HsmError> {
         self.watch.time(|| self.port.derive_session(derivation, deadline))
+    }
+
+    fn make_card_key_pair(
+        &self,
+        kind: CardKeyPairKind,
+        card: &CardKeySet,
+        deadline: Deadline,
+    ) -> Result<WrappedKeyPair, HsmError> {
+        self.watch.time(|| self.port.make_card_key_pair(kind, card, deadline))
+    }
+
+    fn encipher_card_keys(
+        &self,
+        present: &CardKeySet,
+        next: u8,
+        deadline: Deadline,
+    ) -> Result<EncipheredKeys, HsmError> {
+        self.watch.time(|| self.port.encipher_card_keys(present, next, deadline))
     }
 
     fn derive_record_key(
