@@ -1,5 +1,5 @@
 use madoguchi_time::Deadline;
-use palm_vein::{Palm, PalmTemplate, QualityIssue};
+use palm_vein::{Palm, PalmTemplate, QualityIssue, Shot};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -46,7 +46,8 @@ impl<S: PalmSensor> MatchingVerifier<S> {
         let taken = match outcome {
             CaptureOutcome::Retry(reason) => Taken::Unusable(reason),
             CaptureOutcome::Image(capture) => {
-                match palm_vein::extract(&capture.near_infrared, capture.micrometres_per_pixel) {
+                let shot = Shot::near_infrared(&capture.near_infrared, capture.micrometres_per_pixel);
+                match palm_vein::extract(&shot) {
                     Ok(palm) => Taken::Palm(palm),
                     Err(issue) => Taken::Unusable(advice(issue)),
                 }

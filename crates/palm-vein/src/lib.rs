@@ -26,9 +26,12 @@ mod plane;
 mod quality;
 mod region;
 mod ridges;
+mod shot;
+mod skin;
 mod template;
 
 pub use image::{PalmImage, WrongSize};
 pub use palm::{MATCH_THRESHOLD, Palm, extract};
 pub use quality::QualityIssue;
+pub use shot::Shot;
 pub use template::{DamagedTemplate, PalmTemplate};

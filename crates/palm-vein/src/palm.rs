@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::matching::Probe;
-use crate::{PalmImage, PalmTemplate, QualityIssue, quality, region, ridges};
+use crate::{PalmTemplate, QualityIssue, Shot, quality, region, ridges, skin};
 
 /// From this similarity on, two palms count as the same.
 ///
@@ -11,21 +11,30 @@ pub const MATCH_THRESHOLD: f32 = 0.37;
 /// A palm that is good enough to be compared or enrolled. Secret: wiped when dropped, printed by nobody.
 pub struct Palm(Probe);
 
-/// Finds the palm in a picture, judges the picture, and extracts the pattern of the veins. `micrometres_per_pixel`
-/// is the edge of a pixel at the sensor's nominal distance.
+/// Finds the palm in what the sensor took, judges the pictures, and extracts the pattern of the veins.
 ///
 /// # Errors
-/// The first reason not to use the picture.
-pub fn extract(image: &PalmImage, micrometres_per_pixel: u16) -> Result<Palm, QualityIssue> {
-    let pixel_mm = f32::from(micrometres_per_pixel.max(1)) / 1000.0;
+/// The first reason not to use the shot.
+pub fn extract(shot: &Shot<'_>) -> Result<Palm, QualityIssue> {
+    let pixel_mm = f32::from(shot.micrometres_per_pixel.max(1)) / 1000.0;
+    let image = shot.near_infrared;
     let place = region::locate(image, pixel_mm).ok_or(QualityIssue::NoHand)?;
     quality::judge_place(&place)?;
-    let region = place.cut(image, pixel_mm);
+    let region = place.cut(image, pixel_mm, [0.0; 2]);
     quality::judge_light(&region)?;
     quality::judge_sharpness(image, &place, pixel_mm)?;
-    let ridges = ridges::find(&region);
-    quality::judge_veins(&region, &ridges)?;
-    Ok(Palm(Probe::new(&ridges.veins(&region))))
+    let contrast = region.contrast();
+    let ridges = match shot.red {
+        None => ridges::find(&contrast, &region.inside),
+        Some(red) => {
+            let unregistered = place.cut(red, pixel_mm, [0.0; 2]).contrast();
+            let registration = skin::register(&contrast, &unregistered, &region.inside);
+            let red = place.cut(red, pixel_mm, registration.shift).contrast();
+            ridges::find(&skin::taken_out(&contrast, &red, registration.gain), &region.inside)
+        }
+    };
+    quality::judge_veins(&region.inside, &ridges)?;
+    Ok(Palm(Probe::new(&ridges.veins(&region.inside))))
 }
 
 impl Palm {

@@ -4,6 +4,7 @@
 use std::ops::RangeInclusive;
 
 use crate::PalmImage;
+use crate::plane::Plane;
 use crate::region::{PalmPlace, ROI, Region};
 use crate::ridges::Ridges;
 
@@ -179,7 +180,7 @@ pub(crate) fn judge_sharpness(image: &PalmImage, place: &PalmPlace, pixel_mm: f3
     Ok(())
 }
 
-pub(crate) fn judge_veins(region: &Region, ridges: &Ridges) -> Result<(), QualityIssue> {
+pub(crate) fn judge_veins(inside: &Plane, ridges: &Ridges) -> Result<(), QualityIssue> {
     const BLOCK: usize = 16;
     const BLOCKS: usize = ROI / BLOCK;
     #[derive(Clone, Copy, Default)]
@@ -189,7 +190,7 @@ pub(crate) fn judge_veins(region: &Region, ridges: &Ridges) -> Result<(), Qualit
         clear: f32,
     }
     let mut blocks = [Block::default(); BLOCKS * BLOCKS];
-    for (i, (&strength, &inside)) in ridges.strength.values.iter().zip(region.inside.values.iter()).enumerate() {
+    for (i, (&strength, &inside)) in ridges.strength.values.iter().zip(inside.values.iter()).enumerate() {
         if inside > 0.0 {
             let block = &mut blocks[i / ROI / BLOCK * BLOCKS + i % ROI / BLOCK];
             block.pixels += 1.0;

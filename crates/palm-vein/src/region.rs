@@ -16,6 +16,8 @@ pub(crate) const ROI: usize = 128;
 const ROI_PITCH: f32 = 0.6;
 /// Radius of the disc inscribed in a palm of reference size, mm.
 const REFERENCE_RADIUS: f32 = 40.0;
+/// Scale of what counts as the brightness around a pixel, in pixels.
+const SURROUNDINGS: f32 = 9.0;
 /// How far from the edge of the hand the region of interest counts, mm. Nearer, the skin curves away.
 const MARGIN: f32 = 6.0;
 
@@ -37,6 +39,24 @@ pub(crate) struct Region {
     pub(crate) grey: Plane,
     /// 1 well inside the hand and inside the picture, 0 elsewhere.
     pub(crate) inside: Plane,
+}
+
+impl Region {
+    /// Difference of each pixel to its surroundings, in units of their brightness (Weber contrast); 0 outside of the palm.
+    pub(crate) fn contrast(&self) -> Plane {
+        let mut masked = Plane::new(ROI, ROI);
+        for ((to, grey), inside) in masked.values.iter_mut().zip(self.grey.values.iter()).zip(self.inside.values.iter())
+        {
+            *to = grey * inside;
+        }
+        let (sum, weight) = (masked.blurred(SURROUNDINGS), self.inside.blurred(SURROUNDINGS));
+        let mut contrast = masked;
+        for (i, value) in contrast.values.iter_mut().enumerate() {
+            let mean = sum.values[i] / weight.values[i].max(1e-3);
+            *value = if self.inside.values[i] > 0.0 { (self.grey.values[i] - mean) / mean.max(8.0) } else { 0.0 };
+        }
+        contrast
+    }
 }
 
 /// Finds the palm. `None` if nothing in the picture stands out.
@@ -68,8 +88,9 @@ pub(crate) fn locate(image: &PalmImage, pixel_mm: f32) -> Option<PalmPlace> {
 }
 
 impl PalmPlace {
-    /// Cuts the region of interest out of the picture in which this palm was found.
-    pub(crate) fn cut(&self, image: &PalmImage, pixel_mm: f32) -> Region {
+    /// Cuts the region of interest out of a picture of this palm, in which the hand lies `shift` pixels of the region to
+    /// the right and down of where it was found.
+    pub(crate) fn cut(&self, image: &PalmImage, pixel_mm: f32, shift: [f32; 2]) -> Region {
         // Half of the difference in size is taken out: the disc tells a nearer hand from a larger one only roughly.
         let pitch = ROI_PITCH * (self.radius / REFERENCE_RADIUS).sqrt();
         let (mut grey, mut inside) = (Plane::new(ROI, ROI), Plane::new(ROI, ROI));
@@ -83,7 +104,7 @@ impl PalmPlace {
             let (x, y) = ((i % ROI) as f32, (i / ROI) as f32);
             // Four samples a pixel: the picture is about twice as fine.
             let samples = [(-0.25, -0.25), (0.25, -0.25), (-0.25, 0.25), (0.25, 0.25)]
-                .map(|(dx, dy)| sample(image, place(x + dx, y + dy), pixel_mm));
+                .map(|(dx, dy)| sample(image, place(x + dx + shift[0], y + dy + shift[1]), pixel_mm));
             grey.values[i] = 0.25 * samples.iter().sum::<f32>();
             inside.values[i] = if self.depth(place(x, y), pixel_mm) > MARGIN { 1.0 } else { 0.0 };
         }

@@ -5,7 +5,7 @@ use std::f32::consts::PI;
 use zeroize::Zeroizing;
 
 use crate::plane::Plane;
-use crate::region::{ROI, Region};
+use crate::region::ROI;
 
 /// Filters of the bank, over half a turn.
 const ORIENTATIONS: usize = 12;
@@ -15,8 +15,6 @@ const WAVELENGTH: f32 = 8.5;
 const ENVELOPE: [f32; 2] = [3.2, 5.0];
 /// Filters end this many pixels from their middle.
 const REACH: usize = 8;
-/// Scale of what counts as the brightness around a pixel, in pixels.
-const SURROUNDINGS: f32 = 9.0;
 
 /// Steps of direction in half a turn.
 pub(crate) const STEPS: u8 = 252;
@@ -41,13 +39,12 @@ pub(crate) struct Ridges {
     pub(crate) strength: Plane,
 }
 
-/// Finds the lines in a region.
-pub(crate) fn find(region: &Region) -> Ridges {
-    let contrast = local_contrast(region);
+/// Finds the dark lines in a contrast, as far as `inside` says that there is palm.
+pub(crate) fn find(contrast: &Plane, inside: &Plane) -> Ridges {
     let mut direction = Zeroizing::new(vec![0; ROI * ROI]);
     let mut strength = Plane::new(ROI, ROI);
-    filter(&contrast, |i, responses| {
-        if region.inside.values[i] == 0.0 {
+    filter(contrast, |i, responses| {
+        if inside.values[i] == 0.0 {
             return;
         }
         // Directions repeat after half a turn, so vectors of twice the angle can be added.
@@ -67,9 +64,9 @@ pub(crate) fn find(region: &Region) -> Ridges {
 
 impl Ridges {
     /// The lines that count as veins: the strongest, as far as they are strong enough.
-    pub(crate) fn veins(&self, region: &Region) -> Veins {
+    pub(crate) fn veins(&self, inside: &Plane) -> Veins {
         let mut strengths = Zeroizing::new(Vec::with_capacity(ROI * ROI));
-        let inside = self.strength.values.iter().zip(region.inside.values.iter()).filter(|(_, inside)| **inside > 0.0);
+        let inside = self.strength.values.iter().zip(inside.values.iter()).filter(|(_, inside)| **inside > 0.0);
         strengths.extend(inside.map(|(strength, _)| *strength));
         let weaker = ((1.0 - LARGEST_SHARE) * strengths.len() as f32) as usize;
         let mut threshold = LEAST_STRENGTH;
@@ -80,22 +77,6 @@ impl Ridges {
         let cells = cells.map(|(&strength, &direction)| if strength > threshold { direction } else { Veins::NONE });
         Veins(Zeroizing::new(cells.collect()))
     }
-}
-
-/// Difference of each pixel to its surroundings, in units of their brightness (Weber contrast); 0 outside of the palm.
-fn local_contrast(region: &Region) -> Plane {
-    let mut masked = Plane::new(ROI, ROI);
-    for ((to, grey), inside) in masked.values.iter_mut().zip(region.grey.values.iter()).zip(region.inside.values.iter())
-    {
-        *to = grey * inside;
-    }
-    let (sum, weight) = (masked.blurred(SURROUNDINGS), region.inside.blurred(SURROUNDINGS));
-    let mut contrast = masked;
-    for (i, value) in contrast.values.iter_mut().enumerate() {
-        let mean = sum.values[i] / weight.values[i].max(1e-3);
-        *value = if region.inside.values[i] > 0.0 { (region.grey.values[i] - mean) / mean.max(8.0) } else { 0.0 };
-    }
-    contrast
 }
 
 fn double_angles() -> [[f32; 2]; ORIENTATIONS] {

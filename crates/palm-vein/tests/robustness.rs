@@ -2,7 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "tests fail by panicking")]
 
-use palm_vein::{MATCH_THRESHOLD, PalmImage, PalmTemplate, QualityIssue, extract};
+use palm_vein::{MATCH_THRESHOLD, PalmImage, PalmTemplate, QualityIssue, Shot, extract};
 use proptest::prelude::*;
 
 fn image(pixel: impl Fn(usize, usize) -> f32) -> PalmImage {
@@ -26,18 +26,19 @@ fn striped_disc(x: f32, y: f32, radius: f32, tilt: f32) -> PalmImage {
 
 #[test]
 fn the_same_pattern_matches_turned_and_shifted_and_another_does_not() {
-    let enrolled = extract(&striped_disc(320.0, 240.0, 150.0, 0.0), 280).expect("a good picture").template();
+    let enrolled =
+        extract(&Shot::near_infrared(&striped_disc(320.0, 240.0, 150.0, 0.0), 280)).expect("a good picture").template();
     for (x, y, tilt) in [(320.0, 240.0, 0.0), (340.0, 225.0, 0.0), (320.0, 240.0, 0.15), (305.0, 250.0, -0.2)] {
-        let moved = extract(&striped_disc(x, y, 150.0, tilt), 280).expect("a good picture");
+        let moved = extract(&Shot::near_infrared(&striped_disc(x, y, 150.0, tilt), 280)).expect("a good picture");
         assert!(moved.matches(&enrolled), "{} at {x}, {y}, {tilt}", moved.similarity(&enrolled));
     }
-    let turned = extract(&striped_disc(320.0, 240.0, 150.0, 1.4), 280).expect("a good picture");
+    let turned = extract(&Shot::near_infrared(&striped_disc(320.0, 240.0, 150.0, 1.4), 280)).expect("a good picture");
     assert!(turned.similarity(&enrolled) < MATCH_THRESHOLD);
 }
 
 #[test]
 fn what_is_wrong_with_a_picture_is_named() {
-    let issue = |image: PalmImage| extract(&image, 280).err();
+    let issue = |image: PalmImage| extract(&Shot::near_infrared(&image, 280)).err();
     assert_eq!(issue(image(|_, _| 0.0)), Some(QualityIssue::NoHand));
     assert_eq!(issue(image(|_, _| 255.0)), Some(QualityIssue::NoHand));
     assert_eq!(issue(striped_disc(320.0, 240.0, 50.0, 0.0)), Some(QualityIssue::NoHand));
@@ -64,7 +65,8 @@ fn what_is_wrong_with_a_picture_is_named() {
 
 #[test]
 fn a_template_survives_being_stored_and_damage_is_noticed() {
-    let template = extract(&striped_disc(320.0, 240.0, 150.0, 0.0), 280).expect("a good picture").template();
+    let template =
+        extract(&Shot::near_infrared(&striped_disc(320.0, 240.0, 150.0, 0.0), 280)).expect("a good picture").template();
     let bytes = template.to_bytes();
     assert_eq!(bytes.len(), PalmTemplate::ENCODED);
     assert!(PalmTemplate::from_bytes(&bytes) == Ok(template));
@@ -95,7 +97,7 @@ proptest! {
             hit.map_or(5.0, |blob| f32::from(blob.3)) + (speckle % (noise + 1)) as f32
         });
         for pitch in [pitch, 280] {
-            if let Ok(palm) = extract(&picture, pitch) {
+            if let Ok(palm) = extract(&Shot::near_infrared(&picture, pitch)) {
                 prop_assert!(palm.matches(&palm.template()));
             }
         }

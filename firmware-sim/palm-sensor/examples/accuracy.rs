@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use palm_vein::{MATCH_THRESHOLD, Palm, PalmImage, PalmTemplate, QualityIssue, extract};
+use palm_vein::{MATCH_THRESHOLD, Palm, PalmImage, PalmTemplate, QualityIssue, Shot, extract};
 use sim_palm_sensor::synth::{Level, MICROMETRES_PER_PIXEL, PalmSeeds, Side, SyntheticPalm, Veins};
 
 /// Pictures a person in each condition: the attempts of one transaction.
@@ -91,7 +91,7 @@ fn enrol(seed: u64) -> Vec<PalmTemplate> {
 }
 
 fn capture(palm: &SyntheticPalm, level: Level, take: u64, veins: Veins) -> Result<Palm, QualityIssue> {
-    extract(&palm.photograph(level, take, veins), MICROMETRES_PER_PIXEL)
+    extract(&Shot::near_infrared(&palm.photograph(level, take, veins), MICROMETRES_PER_PIXEL))
 }
 
 fn measure(condition: &Condition, first: u64, enrolled: &[Vec<PalmTemplate>], times: &mut Times) {
@@ -105,7 +105,7 @@ fn measure(condition: &Condition, first: u64, enrolled: &[Vec<PalmTemplate>], ti
             let image: PalmImage =
                 fastest(&mut times.photograph, || palm.photograph(condition.level, take, condition.veins));
             let start = Instant::now();
-            let Ok(probe) = extract(&image, MICROMETRES_PER_PIXEL) else {
+            let Ok(probe) = extract(&Shot::near_infrared(&image, MICROMETRES_PER_PIXEL)) else {
                 refused += 1;
                 continue;
             };

@@ -6,7 +6,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use palm_vein::{MATCH_THRESHOLD, Palm, PalmTemplate, QualityIssue, extract};
+use palm_vein::{MATCH_THRESHOLD, Palm, PalmTemplate, QualityIssue, Shot, extract};
 use sim_palm_sensor::synth::{Level, MICROMETRES_PER_PIXEL, PalmSeeds, Side, SyntheticPalm, Veins};
 
 const FIRST_SEED: u64 = 1_000_000;
@@ -32,7 +32,7 @@ struct Otherwise {
 }
 
 fn capture(palm: &SyntheticPalm, level: Level, take: u64, veins: Veins) -> Captured {
-    extract(&palm.photograph(level, take, veins), MICROMETRES_PER_PIXEL)
+    extract(&Shot::near_infrared(&palm.photograph(level, take, veins), MICROMETRES_PER_PIXEL))
 }
 
 fn person(seed: u64) -> Person {

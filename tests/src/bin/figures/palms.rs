@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use palm_vein::{MATCH_THRESHOLD, extract};
+use palm_vein::{MATCH_THRESHOLD, Shot, extract};
 use serde::Serialize;
 use sim_palm_sensor::synth::{Level, MICROMETRES_PER_PIXEL, PalmSeeds, Side, SyntheticPalm, Veins};
 
@@ -41,7 +41,7 @@ pub(crate) fn take() -> PalmTimes {
     let grow = |person: u64| growth.time(|| SyntheticPalm::new(PalmSeeds::of_person(person, Side::Right)));
     let palm_in = |palm: &SyntheticPalm, take: u64| {
         let picture = picture.time(|| palm.photograph(Level::L1, take, Veins::Normal));
-        extraction.time(|| extract(&picture, MICROMETRES_PER_PIXEL))
+        extraction.time(|| extract(&Shot::near_infrared(&picture, MICROMETRES_PER_PIXEL)))
     };
     let enrolled = grow(0);
     let template = palm_in(&enrolled, 0).expect("a good picture").template();
