@@ -9,8 +9,9 @@ use card_reader::CardReader;
 use card_reader::diagnosis::Finding;
 use clap::Subcommand;
 use hsm::Hsm;
+use hsm::custody::Ability;
 use madoguchi_time::{SharedClock, SystemClock};
-use orchestrator::{DiskFolder, People, Ports, SiteConfig, StateFolder, Trust};
+use orchestrator::{DiskFolder, People, Ports, SiteConfig, StateFolder};
 use resident_register::{CsvRegister, ResidentRegister};
 
 use crate::context::Context;
@@ -68,8 +69,8 @@ pub trait Composition {
     /// If it can't be opened.
     fn hsm(&self, site: &Site) -> Result<Arc<dyn Hsm>, Failure>;
 
-    /// What the HSM that was opened last was found to do inside and what not, as keys of texts; nothing if that is no question.
-    fn diagnose_hsm(&self) -> Vec<&'static str> {
+    /// What the HSM that was opened last was found to do and what not; nothing if that is no question.
+    fn diagnose_hsm(&self) -> Vec<Ability> {
         Vec::new()
     }
 
@@ -145,8 +146,6 @@ pub struct Site {
     pub clock: SharedClock,
     /// `terminal.toml`.
     pub config: SiteConfig,
-    /// Whom the terminal trusts.
-    pub trust: Trust,
     /// The card reader to use, by its name or a part of it: from the command line, else from `terminal.toml`. `None`: any that
     /// the composition root knows.
     pub card_reader: Option<String>,
@@ -165,7 +164,6 @@ impl Site {
         Ok(Self {
             folder: context.folder().to_owned(),
             clock: composition.clock(),
-            trust: Trust::load(&*state)?,
             card_reader: context.card_reader().map(str::to_owned).or_else(|| config.card_reader.clone()),
             hsm: context.hsm().map(str::to_owned).or_else(|| config.hsm.clone()),
             config,

@@ -6,6 +6,7 @@ mod vault;
 use std::fmt;
 
 use hsm::KeyKind;
+use hsm::custody::Honesty;
 
 use crate::error::Fault;
 pub(crate) use vault::OnSession;
@@ -62,18 +63,6 @@ pub enum Leak {
         /// The mechanism.
         mechanism: String,
     },
-}
-
-/// What was tried on a token that gave nothing away.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Honesty {
-    /// How many attempts were refused.
-    pub refused: usize,
-    /// Ways that were tried without proving anything, because they do not work with a key that may leave the token, either.
-    pub without_control: Vec<String>,
-    /// The authorised program may derive keys of cards that can be read. The master key itself does not come out by that: it is no
-    /// worse than a token that only has AES-CMAC.
-    pub readable_children: bool,
 }
 
 macro_rules! names {

@@ -14,6 +14,7 @@
 
 mod capabilities;
 mod cards;
+mod custody;
 mod derivation;
 mod error;
 mod honesty;
@@ -32,7 +33,7 @@ mod workers;
 
 pub use capabilities::{Capabilities, KeyWrap};
 pub use error::TokenError;
-pub use honesty::{Derivation, Honesty, Leak, Protection, Secret, Wrapping};
+pub use honesty::{Derivation, Leak, Protection, Secret, Wrapping};
 pub use making::MakingError;
 pub use operations::Pkcs11Hsm;
 pub use pin::{PinError, PinSource};

@@ -74,16 +74,19 @@ pub(crate) fn find(session: &Call<'_>, name: &KeyName) -> Result<Found, Fault> {
     }
 }
 
-/// All private and secret keys of ours.
-pub(crate) fn all(session: &Call<'_>) -> Result<Vec<Found>, Fault> {
-    let mut found = Vec::new();
+/// All private and secret keys of ours, and how many there are that are not.
+pub(crate) fn all(session: &Call<'_>) -> Result<(Vec<Found>, usize), Fault> {
+    let (mut found, mut foreign) = (Vec::new(), 0);
     for class in [ObjectClass::PRIVATE_KEY, ObjectClass::SECRET_KEY] {
         for handle in session.find_objects(&[Attribute::Class(class), Attribute::Token(true)])? {
-            found.extend(ours(session, handle)?);
+            match ours(session, handle)? {
+                Some(key) => found.push(key),
+                None => foreign += 1,
+            }
         }
     }
     session.has_seen_all()?;
-    Ok(found)
+    Ok((found, foreign))
 }
 
 fn ours(session: &Session, handle: ObjectHandle) -> Result<Option<Found>, Fault> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::session::Session;
+use hsm::custody::Honesty;
 use hsm::{
     CardKeyPairKind, CardKeySet, EncipheredKeys, Hsm, HsmError, HsmIdentity, KeyKind, KeyName, SessionDerivation,
     SessionKeys, SignatureAlgorithm, WrappedKeyPair, record_key,
@@ -16,7 +17,7 @@ use crate::capabilities::Capabilities;
 use crate::cards;
 use crate::derivation::{Master, cmac};
 use crate::error::{Fault, TokenError, odd};
-use crate::honesty::{Honesty, OnSession, judge};
+use crate::honesty::{OnSession, judge};
 use crate::module::Until;
 use crate::objects::{self, Found, find};
 use crate::provisioning::Refusal;
@@ -132,7 +133,8 @@ impl Hsm for Pkcs11Hsm {
 
     fn keys(&self, deadline: Deadline) -> Result<Vec<KeyName>, HsmError> {
         self.ask(deadline, |session| {
-            let mut names: Vec<KeyName> = objects::all(session)?.into_iter().map(|key| key.name).collect();
+            let (keys, _) = objects::all(session)?;
+            let mut names: Vec<KeyName> = keys.into_iter().map(|key| key.name).collect();
             names.sort();
             names.dedup();
             Ok(names)

@@ -1,8 +1,9 @@
 //! Which texts of the message catalogue explain what is found here: keys, and their arguments.
 
 use hsm::HsmError;
+use hsm::custody::Ability;
 
-use crate::{Capabilities, OpenError, PinError, TokenError, UriError};
+use crate::{Capabilities, KeyWrap, OpenError, PinError, TokenError, UriError};
 
 impl OpenError {
     /// The key of the text that explains it, with its arguments.
@@ -35,16 +36,28 @@ fn of_token(error: &TokenError) -> (&'static str, Vec<(&'static str, String)>) {
 }
 
 impl Capabilities {
-    /// The keys of the texts that say what the token does inside, and what not.
+    /// What the token does inside, and what not: each has a text in the message catalogue.
     #[must_use]
-    pub fn texts(&self) -> [&'static str; 2] {
-        [
-            if self.sp800_108 { "doctor-hsm-derives-inside" } else { "doctor-hsm-derives-outside" },
-            if self.ecdsa_sha256 && self.ecdsa_sha384 {
-                "doctor-hsm-hashes-inside"
-            } else {
-                "doctor-hsm-hashes-outside"
+    pub fn abilities(&self) -> Vec<Ability> {
+        let strong = |code| Ability { code, is_weaker: false };
+        let weaker = |code| Ability { code, is_weaker: true };
+        let able = |is, yes, no| strong(if is { yes } else { no });
+        vec![
+            match (self.sp800_108, self.aes_cmac) {
+                (true, _) => strong("derives-inside"),
+                (false, true) => weaker("derives-outside"),
+                (false, false) => strong("derives-nothing"),
             },
+            if self.ecdsa_sha256 && self.ecdsa_sha384 { strong("hashes-inside") } else { weaker("hashes-outside") },
+            match self.key_wrap {
+                KeyWrap::Exact => strong("wraps-exactly"),
+                KeyWrap::ToBeTrimmed => strong("wraps-with-zeros"),
+                KeyWrap::None => strong("wraps-nothing"),
+            },
+            able(self.ec_p256, "signs-p256", "signs-no-p256"),
+            able(self.ec_p384, "signs-p384", "signs-no-p384"),
+            able(self.rsa_2048, "signs-rsa-2048", "signs-no-rsa-2048"),
+            able(self.hmac_sha256, "authenticates", "authenticates-not"),
         ]
     }
 }

@@ -334,7 +334,9 @@ mod tests {
         for version in 0x01..=0x7f {
             assert_eq!(KeyName::card_master(version).card_version(), Some(version));
         }
-        for name in ["card-master-0", "card-master-00", "card-master-80", "card-master-0A", "card-master-+1", "log-signing"] {
+        for name in
+            ["card-master-0", "card-master-00", "card-master-80", "card-master-0A", "card-master-+1", "log-signing"]
+        {
             assert_eq!(KeyName::new(name).card_version(), None, "{name}");
         }
     }

@@ -12,7 +12,8 @@ use card_reader::CardReader;
 use card_reader::diagnosis::Finding;
 use card_reader_pcsc::{PcscReader, ReaderChoice};
 use cli::{Composition, Context, DeviceTable, Failure, NoOwnCommands, Part, Report, Site};
-use hsm::Hsm;
+use hsm::custody::Ability;
+use hsm::{Hsm, KeyCustody};
 use hsm_pkcs11::{OpenError, Pkcs11Hsm};
 use zeroizing_alloc::ZeroAlloc;
 
@@ -43,8 +44,8 @@ impl Composition for Production {
         Ok(token)
     }
 
-    fn diagnose_hsm(&self) -> Vec<&'static str> {
-        self.token.borrow().as_ref().map(|token| token.capabilities().texts().to_vec()).unwrap_or_default()
+    fn diagnose_hsm(&self) -> Vec<Ability> {
+        self.token.borrow().as_ref().map(|token| token.abilities()).unwrap_or_default()
     }
 
     fn card_reader(&self, site: &Site) -> Result<Box<dyn CardReader>, Failure> {

@@ -10,7 +10,8 @@ use biometric::PalmVerifier;
 use card_reader::CardReader;
 use card_reader::diagnosis::Finding;
 use cli::{Arguments, Card, Command, Composition, Context, Failure, Operator, Report, Site};
-use hsm::Hsm;
+use hsm::custody::Ability;
+use hsm::{Hsm, KeyCustody};
 use hsm_pkcs11::Pkcs11Hsm;
 use madoguchi_time::{ElapsingClock, SharedClock};
 use orchestrator::{DiskFolder, People, ProcedureError, StateFolder};
@@ -238,9 +239,9 @@ impl Composition for Simulated {
         Ok(token)
     }
 
-    fn diagnose_hsm(&self) -> Vec<&'static str> {
+    fn diagnose_hsm(&self) -> Vec<Ability> {
         let strings = self.strings.borrow();
-        strings.token.as_ref().map(|token| token.capabilities().texts().to_vec()).unwrap_or_default()
+        strings.token.as_ref().map(|token| token.abilities()).unwrap_or_default()
     }
 
     fn card_reader(&self, site: &Site) -> Result<Box<dyn CardReader>, Failure> {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use authority_link::LineError;
+use hsm::custody::Ability;
 use hsm::{Hsm, KeyName};
 use orchestrator::{ProcedureError, Role, StateError, journal, logbook, operators};
 use resident_register::CsvRegister;
@@ -256,7 +257,7 @@ impl<C: Composition> Doctor<'_, C> {
         ];
         let needed = own.map(KeyName::new).into_iter().chain([KeyName::card_master(site.config.card_key_version)]);
         let missing: Vec<String> = needed.filter(|name| !keys.contains(name)).map(|name| name.to_string()).collect();
-        let found = self.composition.diagnose_hsm().into_iter().map(|key| self.messages.get(key));
+        let found = self.composition.diagnose_hsm().into_iter().map(|ability| ability_text(self.messages, ability));
         let found: Vec<String> = found.collect();
         if missing.is_empty() {
             let identity = hsm.identity();
@@ -371,6 +372,12 @@ impl<C: Composition> Doctor<'_, C> {
     fn note(&mut self, check: Check) {
         self.checks.push(check);
     }
+}
+
+/// What an HSM does or does not do; a way round is told as one.
+fn ability_text(messages: &Messages, ability: Ability) -> String {
+    let text = messages.get(&format!("doctor-hsm-{}", ability.code));
+    if ability.is_weaker { messages.text("doctor-hsm-weaker", &[("text", text.into())]) } else { text }
 }
 
 fn shown(path: &Path) -> String {
