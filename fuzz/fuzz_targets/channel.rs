@@ -6,12 +6,11 @@
 use apdu::{CommandApdu, ResponseApdu, StatusWord};
 use arbitrary::Arbitrary;
 use jpki::CertificateKind::{self, Authentication, Signature};
-use jpki::card::{AID_JPKI, ins, tag};
+use jpki::card::{AID_JPKI, ins};
 use libfuzzer_sys::fuzz_target;
 use madoguchi_fuzz::{Model, Way, certificate, exchange, named, pin, send, sha256, transmit};
-use rsa::traits::{PrivateKeyParts, PublicKeyParts};
 use secure_channel::SecureChannel;
-use sim_card::{Card, PrivateKey};
+use sim_card::Card;
 
 /// More in one input would tell nothing new.
 const MOST_STEPS: usize = 24;
@@ -124,8 +123,8 @@ impl Data {
             Self::CertificateName { key, serial } => sha256(&certificate(&model.spki(*key), serial % 4)),
             Self::Certificate { key, serial } => write(*key, serial % 4),
             Self::SpoiltCertificate { key, serial, at, with } => spoilt(write(*key, serial % 4), *at, *with),
-            Self::Key { key, transaction } => [vec![*transaction; 16], template(model.key(*key))].concat(),
-            Self::SpoiltKey { key, at, with } => [vec![1; 16], spoilt(template(model.key(*key)), *at, *with)].concat(),
+            Self::Key { key, transaction } => [vec![*transaction; 16], model.wrapped(*key)].concat(),
+            Self::SpoiltKey { key, at, with } => [vec![1; 16], spoilt(model.wrapped(*key), *at, *with)].concat(),
         }
     }
 }
@@ -138,26 +137,6 @@ fn spoilt(mut bytes: Vec<u8>, at: u16, with: u8) -> Vec<u8> {
     let at = usize::from(at) % bytes.len();
     bytes[at] ^= with;
     bytes
-}
-
-/// The key template of IMPORT (card-issuing §5).
-fn template(key: &PrivateKey) -> Vec<u8> {
-    use apdu::tlv::Tlv;
-    let (outer, parts) = match key {
-        PrivateKey::Rsa(key) => {
-            let mut key = key.clone();
-            key.precompute().unwrap();
-            let [p, q] = key.primes() else { unreachable!() };
-            let inverse = key.qinv().unwrap().to_bytes_be().1;
-            let numbers = [key.n(), key.e(), p, q, key.dp().unwrap(), key.dq().unwrap()].map(|n| n.to_bytes_be());
-            (tag::RSA_KEY, [numbers.to_vec(), vec![inverse]].concat())
-        }
-        PrivateKey::P384(key) => {
-            (tag::EC_KEY, vec![key.public_key().to_sec1_bytes().to_vec(), key.to_bytes().to_vec()])
-        }
-    };
-    let parts = parts.into_iter().zip(0x81_u16..).map(|(part, tag)| Tlv::primitive(tag, part)).collect();
-    Tlv::constructed(u16::from(outer), parts).encode().unwrap().to_vec()
 }
 
 fuzz_target!(|case: Case| {

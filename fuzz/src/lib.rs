@@ -2,12 +2,14 @@
 
 use std::sync::{Arc, LazyLock};
 
+use aes_kw::{KekAes128, KekAes192, KekAes256};
 use apdu::{CommandApdu, ResponseApdu, StatusWord};
 use jiff::Timestamp;
 use jiff::civil::date;
 use jpki::CertificateKind;
 use jpki::card::{AID_JPKI, ins};
 use madoguchi_time::VirtualClock;
+use rsa::pkcs8::EncodePrivateKey;
 use secure_channel::kdf::session_keys;
 use secure_channel::{ChannelError, Handshake, SecureChannel};
 use sha2::{Digest, Sha256};
@@ -39,8 +41,13 @@ static MODELS: LazyLock<Vec<Model>> =
     LazyLock::new(|| PROFILES.iter().enumerate().map(|(seed, profile)| Model::new(profile(), seed)).collect());
 
 /// The kinds of cards.
-const PROFILES: &[fn() -> CardProfile] =
-    &[CardProfile::jpki_2016, CardProfile::jpki_next, CardProfile::jpki_2016_single_slot];
+const PROFILES: &[fn() -> CardProfile] = &[
+    CardProfile::jpki_2016,
+    CardProfile::jpki_next,
+    CardProfile::jpki_2016_single_slot,
+    || CardProfile::jpki_2016().importing("jpki-2016-imported"),
+    || CardProfile { pending_slot: false, ..CardProfile::jpki_next().importing("jpki-next-single-slot-imported") },
+];
 
 impl Model {
     /// One of them.
@@ -88,6 +95,29 @@ impl Model {
         self.key(number).spki().expect("a public key")
     }
 
+    /// The instruction that brings a key pair into a slot of this card.
+    #[must_use]
+    pub fn key_instruction(&self) -> u8 {
+        if self.profile.makes_keys { ins::GENERATE_KEY_PAIR } else { ins::IMPORT_KEY_PAIR }
+    }
+
+    /// That key as IMPORT has it behind the transaction ID: its name, and the private key wrapped for this card.
+    #[must_use]
+    pub fn wrapped(&self, number: u8) -> Vec<u8> {
+        let pkcs8 = match self.key(number) {
+            PrivateKey::Rsa(key) => key.to_pkcs8_der(),
+            PrivateKey::P384(key) => key.to_pkcs8_der(),
+        };
+        let plain = pkcs8.expect("a private key");
+        let import = static_keys(&self.profile).import.clone().expect("every card of this crate has one");
+        let wrapped = match import.len() {
+            16 => KekAes128::try_from(import.as_slice()).and_then(|kek| kek.wrap_with_padding_vec(plain.as_bytes())),
+            24 => KekAes192::try_from(import.as_slice()).and_then(|kek| kek.wrap_with_padding_vec(plain.as_bytes())),
+            _ => KekAes256::try_from(import.as_slice()).and_then(|kek| kek.wrap_with_padding_vec(plain.as_bytes())),
+        };
+        [sha256(&self.spki(number)), wrapped.expect("a key of AES")].concat()
+    }
+
     /// Opens a channel in 公的個人認証AP.
     ///
     /// # Errors
@@ -116,7 +146,9 @@ impl Model {
         };
         for (number, kind) in [(0, CertificateKind::Authentication), (1, CertificateKind::Signature)] {
             issue(ins::SET_INITIAL_PIN, kind.p1(), 0, pin(kind));
-            issue(ins::GENERATE_KEY_PAIR, kind.p1(), self.profile.algorithm.code(), &TRANSACTION);
+            let wrapped = if self.profile.makes_keys { Vec::new() } else { self.wrapped(number) };
+            let data = [&TRANSACTION[..], &wrapped].concat();
+            issue(self.key_instruction(), kind.p1(), self.profile.algorithm.code(), &data);
             let certificate = certificate(&self.spki(number), number);
             issue(ins::WRITE_PENDING_CERTIFICATE, kind.p1(), 0, &named(&self.spki(number), &certificate));
             issue(ins::COMMIT, kind.p1(), 0, &sha256(&certificate));
@@ -248,7 +280,7 @@ fn clock() -> Arc<VirtualClock> {
 
 fn static_keys(profile: &CardProfile) -> StaticKeySet {
     let key = |first: u8| Zeroizing::new((first..).take(profile.scp03_key_length).collect());
-    StaticKeySet { enc: key(0x40), mac: key(0x80), dek: key(0xC0) }
+    StaticKeySet { enc: key(0x40), mac: key(0x80), dek: key(0xC0), import: Some(key(0x10)) }
 }
 
 fn personalisation(profile: &CardProfile) -> Personalisation {

@@ -57,6 +57,7 @@ pub(crate) fn encipher_keys(call: &Call<'_>, present: &CardKeySet, next: u8) -> 
         enc: encipher(constant::K_ENC)?,
         mac: encipher(constant::K_MAC)?,
         dek: encipher(constant::K_DEK)?,
+        import: encipher(constant::K_IMPORT)?,
     })
 }
 

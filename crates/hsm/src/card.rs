@@ -88,4 +88,6 @@ pub struct EncipheredKeys {
     pub mac: EncipheredKey,
     /// K-DEK, key identifier 3.
     pub dek: EncipheredKey,
+    /// The key-import key, key identifier 4: only for cards that make no keys themselves.
+    pub import: EncipheredKey,
 }

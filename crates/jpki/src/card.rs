@@ -362,10 +362,6 @@ pub mod tag {
     pub const OVERWRITTEN_CERTIFICATE: u8 = 0x8A;
     /// 01 if the card makes keys itself, 00 if they are imported.
     pub const MAKES_KEYS: u8 = 0x8B;
-    /// RSA key template.
-    pub const RSA_KEY: u8 = 0xE2;
-    /// EC key template.
-    pub const EC_KEY: u8 = 0xE3;
 }
 
 /// Length of a transaction ID in bytes.

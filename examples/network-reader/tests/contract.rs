@@ -68,7 +68,7 @@ fn card(atr: &[u8]) -> Card {
         profile: CardProfile { atr: atr.to_vec(), ..CardProfile::jpki_2016() },
         key_version: 0x30,
         diversification: [0; 10],
-        keys: StaticKeySet { enc: key(0x40), mac: key(0x41), dek: key(0x42) },
+        keys: StaticKeySet { enc: key(0x40), mac: key(0x41), dek: key(0x42), import: None },
         sign_ca: Vec::new(),
         auth_ca: Vec::new(),
         name: "黒桐　幹也".into(),

@@ -285,7 +285,7 @@ fn execute_protected(
     } else if channel.level != Level::FULL {
         Err(Sw::SECURITY_STATUS.into())
     } else {
-        issuing::perform(chip, session, &mut verified, &command)
+        issuing::perform(chip, session, &channel, &mut verified, &command)
     };
     let (data, sw) = status(answer)?;
     let data = channel.wrap(data, sw);

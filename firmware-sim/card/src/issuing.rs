@@ -5,13 +5,17 @@ use jpki::card::{MAX_CERTIFICATE, TRANSACTION_ID_LENGTH, ins, kind, tag};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use crate::aes_key::AesKey;
 use crate::apdu::Command;
 use crate::application::Content;
+use crate::key_wrap;
 use crate::keys::PrivateKey;
 use crate::pin::{PinId, Verified};
 use crate::profile::key_generation_share;
 use crate::resident::{compare, signature};
+use crate::scp03::Channel;
 use crate::state::{Answer, Chip, Failure, Session, done, object, reference, uniform};
+use crate::static_keys::KeyTable;
 use crate::store::Change;
 use crate::sw::Sw;
 use crate::tlv;
@@ -36,8 +40,14 @@ pub(crate) fn is_issuing_only(instruction: u8) -> bool {
     )
 }
 
-/// Performs a command that came through the channel at the full level; `verified` are the PINs verified in this channel.
-pub(crate) fn perform(chip: &mut Chip, session: &mut Session, verified: &mut Verified, command: &Command) -> Answer {
+/// Performs a command that came through the channel at the full level; `verified` are the PINs verified in it.
+pub(crate) fn perform(
+    chip: &mut Chip,
+    session: &mut Session,
+    channel: &Channel,
+    verified: &mut Verified,
+    command: &Command,
+) -> Answer {
     if command.ins == ins::VERIFY {
         return verify(chip, session, verified, command);
     }
@@ -59,7 +69,7 @@ pub(crate) fn perform(chip: &mut Chip, session: &mut Session, verified: &mut Ver
         ins::GET_SLOT_STATUS => no_data(data).and_then(|()| slot.status()),
         ins::SET_INITIAL_PIN => slot.set_initial_pin(data, verified),
         ins::GENERATE_KEY_PAIR => slot.generate(command.p2, data),
-        ins::IMPORT_KEY_PAIR => slot.import(command.p2, data),
+        ins::IMPORT_KEY_PAIR => slot.import(command.p2, data, channel.key_version),
         ins::GET_PENDING_PUBLIC_KEY => no_data(data).and_then(|()| Ok(Zeroizing::new(slot.pending_spki()?))),
         ins::SIGN_WITH_PENDING_KEY => slot.sign(data, *verified),
         ins::WRITE_PENDING_CERTIFICATE => slot.write_certificate(data),
@@ -178,10 +188,21 @@ impl Slot<'_> {
         self.store_key(&key, transaction, Some(counted))
     }
 
-    fn import(&mut self, algorithm: u8, data: &[u8]) -> Answer {
+    /// `key_version` is that of the channel: its key-import key opens what comes.
+    fn import(&mut self, algorithm: u8, data: &[u8], key_version: u8) -> Answer {
+        if self.chip.profile.makes_keys {
+            return Err(Sw::NOT_SUPPORTED.into());
+        }
         self.ready_for_key(algorithm)?;
-        let (transaction, template) = self.transaction(data)?;
-        let key = PrivateKey::from_template(self.chip.profile.algorithm, template).ok_or(Sw::BAD_DATA)?;
+        let (transaction, rest) = self.transaction(data)?;
+        let (public_name, wrapped) = rest.split_first_chunk::<NAME>().ok_or(Sw::WRONG_LENGTH)?;
+        let table = KeyTable::load(self.chip)?.ok_or(Sw::CONDITIONS)?;
+        let import = table.set(key_version).and_then(|set| AesKey::new(set.import())).ok_or(Sw::CONDITIONS)?;
+        let unwrapped = key_wrap::unwrap(&import, wrapped).ok_or(Sw::KEY_CHECK)?;
+        let key = PrivateKey::from_pkcs8(self.chip.profile.algorithm, &unwrapped).ok_or(Sw::BAD_DATA)?;
+        if sha256(&key.spki().map_err(|_| Sw::UNKNOWN)?) != *public_name {
+            return Err(Sw::BAD_DATA.into());
+        }
         self.store_key(&key, transaction, None)
     }
 

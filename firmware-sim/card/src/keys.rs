@@ -2,17 +2,18 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use jpki::card::{algorithm, tag};
+use jpki::card::algorithm;
 use p384::ecdsa::signature::hazmat::PrehashSigner;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{CryptoRngCore, SeedableRng};
-use rsa::pkcs1::{DecodeRsaPrivateKey, EncodeRsaPrivateKey};
-use rsa::pkcs8::EncodePublicKey;
+use rsa::pkcs1::{DecodeRsaPrivateKey, EncodeRsaPrivateKey, UintRef};
+use rsa::pkcs8::{EncodePublicKey, PrivateKeyInfo};
 use rsa::traits::{PrivateKeyParts, PublicKeyParts};
 use rsa::{BigUint, Pkcs1v15Sign, RsaPrivateKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::key_wrap::SEMIBLOCK;
 use crate::tlv;
 
 const RSA_BITS: usize = 2048;
@@ -105,24 +106,22 @@ impl PrivateKey {
         }
     }
 
-    /// Reads the key template of IMPORT (card-issuing §5). `None` if it is malformed, or the public key does not fit the private one.
-    pub(crate) fn from_template(wanted: KeyAlgorithm, template: &[u8]) -> Option<Self> {
+    /// Reads the key that IMPORT brought (card-issuing §5): PKCS #8, and at most 7 zeros behind it. `None` if it is malformed, of another
+    /// algorithm, or the public key in it does not fit the private one.
+    pub(crate) fn from_pkcs8(wanted: KeyAlgorithm, bytes: &[u8]) -> Option<Self> {
+        const SEQUENCE: u8 = 0x30;
+        let (_, filling) = tlv::take(bytes, SEQUENCE)?;
+        if filling.len() >= SEMIBLOCK || filling.iter().any(|byte| *byte != 0) {
+            return None;
+        }
+        let info = PrivateKeyInfo::try_from(bytes.get(..bytes.len() - filling.len())?).ok()?;
         match wanted {
             KeyAlgorithm::Rsa2048 => {
-                let (body, []) = tlv::take(template, tag::RSA_KEY)? else { return None };
-                rsa_from_parts(&tlv::sequence(body, [0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87])?)
+                info.algorithm.assert_algorithm_oid(rsa::pkcs1::ALGORITHM_OID).ok()?;
+                rsa_from_parts(&rsa::pkcs1::RsaPrivateKey::try_from(info.private_key).ok()?)
             }
-            KeyAlgorithm::P384 => {
-                let (body, []) = tlv::take(template, tag::EC_KEY)? else { return None };
-                let [public, private] = tlv::sequence(body, [0x81, 0x82])?;
-                if private.len() != P384_LENGTH {
-                    return None;
-                }
-                let key = p384::SecretKey::from_slice(&private).ok()?;
-                let public =
-                    p384::PublicKey::from_sec1_bytes(&public).ok().filter(|_| public.len() == 2 * P384_LENGTH + 1)?;
-                (key.public_key() == public).then(|| Self::P384(Box::new(key)))
-            }
+            // Compares the curve, and the public key if it is there.
+            KeyAlgorithm::P384 => p384::SecretKey::try_from(info).ok().map(|key| Self::P384(Box::new(key))),
         }
     }
 
@@ -143,20 +142,35 @@ impl PrivateKey {
     }
 }
 
-/// Both primes have half the length, and every number of the template is the one that follows from them. That they are
-/// primes is not proved but tried: with other numbers a signature would not verify.
-fn rsa_from_parts(parts: &[Zeroizing<Vec<u8>>; 7]) -> Option<PrivateKey> {
-    let [n, e, p, q, dp, dq, qinv] = parts.each_ref().map(|bytes| Zeroizing::new(BigUint::from_bytes_be(bytes)));
-    let is_odd = |number: &BigUint| number % BigUint::from(2_u8) == BigUint::from(1_u8);
-    let half_length = |prime: &BigUint| prime.bits() == RSA_BITS / 2 && is_odd(prime);
-    if !half_length(&p) || !half_length(&q) || n.bits() != RSA_BITS || *e != BigUint::from(RSA_E) || *p == *q {
+/// Both primes have half the length, and every number is the one that follows from them. That they are primes is not proved but
+/// tried: with other numbers a signature would not verify.
+fn rsa_from_parts(parts: &rsa::pkcs1::RsaPrivateKey<'_>) -> Option<PrivateKey> {
+    let number = |bytes: UintRef<'_>| Zeroizing::new(BigUint::from_bytes_be(bytes.as_bytes()));
+    let (n, e, d) = (number(parts.modulus), number(parts.public_exponent), number(parts.private_exponent));
+    let (p, q) = (number(parts.prime1), number(parts.prime2));
+    let (dp, dq, qinv) = (number(parts.exponent1), number(parts.exponent2), number(parts.coefficient));
+    let one = BigUint::from(1_u8);
+    let half_length = |prime: &BigUint| prime.bits() == RSA_BITS / 2 && prime % BigUint::from(2_u8) == one;
+    let has_others = parts.other_prime_infos.is_some();
+    if !half_length(&p)
+        || !half_length(&q)
+        || n.bits() != RSA_BITS
+        || *e != BigUint::from(RSA_E)
+        || *p == *q
+        || has_others
+    {
         return None;
     }
     let key = RsaPrivateKey::from_p_q((*p).clone(), (*q).clone(), (*e).clone()).ok()?;
+    // Modules reduce d by different multiples of both.
+    let inverts_e = |prime: &BigUint| (&*d * &*e) % (prime - &one) == one;
     let fits = *key.n() == *n
+        && *d < *n
+        && inverts_e(&p)
+        && inverts_e(&q)
         && key.dp() == Some(&*dp)
         && key.dq() == Some(&*dq)
-        && (&*qinv * &*q) % &*p == BigUint::from(1_u8)
+        && (&*qinv * &*q) % &*p == one
         && *qinv < *p;
     let sample = [0x5A; 32];
     let signature = key.sign(Pkcs1v15Sign::new_unprefixed(), &sample).ok().filter(|_| fits)?;

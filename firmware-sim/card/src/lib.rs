@@ -25,7 +25,7 @@
 //!     profile: CardProfile::jpki_2016(),
 //!     key_version: 0x30,
 //!     diversification: [0; 10],
-//!     keys: StaticKeySet { enc: key.clone(), mac: key.clone(), dek: key },
+//!     keys: StaticKeySet { enc: key.clone(), mac: key.clone(), dek: key, import: None },
 //!     sign_ca: Vec::new(),
 //!     auth_ca: Vec::new(),
 //!     name: "黒桐　幹也".into(),
@@ -56,6 +56,7 @@ mod fault;
 mod files;
 mod inspect;
 mod issuing;
+mod key_wrap;
 mod keys;
 mod mistake;
 pub mod nvm;

@@ -67,7 +67,7 @@ pub struct Personalisation {
     pub rng_seed: [u8; 32],
 }
 
-/// The three static keys of SCP03.
+/// The static keys of one version: those of SCP03, and the one under which key pairs come.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct StaticKeySet {
     /// K-ENC.
@@ -76,6 +76,8 @@ pub struct StaticKeySet {
     pub mac: Zeroizing<Vec<u8>>,
     /// K-DEK.
     pub dek: Zeroizing<Vec<u8>>,
+    /// The key-import key. Only cards that make no keys themselves keep it, and need it.
+    pub import: Option<Zeroizing<Vec<u8>>>,
 }
 
 /// Why a card can't be made.
@@ -137,12 +139,13 @@ impl Personalisation {
     fn check(&self) -> Result<(), PersonalisationError> {
         let digits = |text: &str, length: usize| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
         let key_length = self.profile.scp03_key_length;
-        let keys = [&self.keys.enc, &self.keys.mac, &self.keys.dek];
+        let keys = self.version_keys();
+        let is_whole = keys.len() == self.profile.keys_of_a_version();
         let checks = [
             ("serial", self.serial.len() == SERIAL_LENGTH && self.serial.is_ascii() && self.serial.starts_with("SIM")),
             ("municipality", digits(&self.municipality, 5)),
             ("key_version", (0x01..=0x7F).contains(&self.key_version)),
-            ("keys", matches!(key_length, 16 | 24 | 32) && keys.iter().all(|key| key.len() == key_length)),
+            ("keys", matches!(key_length, 16 | 24 | 32) && is_whole && keys.iter().all(|key| key.len() == key_length)),
             ("my_number", PinId::CheckNumberA.accepts(self.my_number.as_bytes())),
             ("check_number_b", PinId::CheckNumberB.accepts(self.check_number_b.as_bytes())),
             ("face_input_pin", PinId::FaceInput.accepts(self.face_input_pin.as_bytes())),
@@ -167,9 +170,16 @@ impl Personalisation {
         ]
     }
 
+    /// The keys that this kind of card keeps, in the order of their identifiers.
+    fn version_keys(&self) -> Vec<&Zeroizing<Vec<u8>>> {
+        let StaticKeySet { enc, mac, dek, import } = &self.keys;
+        let import = import.as_ref().filter(|_| !self.profile.makes_keys);
+        [enc, mac, dek].into_iter().chain(import).collect()
+    }
+
     fn static_keys(&self) -> Change {
-        let StaticKeySet { enc, mac, dek } = &self.keys;
-        let set = KeySet { version: self.key_version, enc: enc.to_vec(), mac: mac.to_vec(), dek: dek.to_vec() };
+        let keys = self.version_keys().into_iter().map(|key| key.to_vec()).collect();
+        let set = KeySet { version: self.key_version, keys };
         KeyTable { diversification: self.diversification, sets: vec![set] }.storing()
     }
 }

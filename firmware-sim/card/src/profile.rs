@@ -27,7 +27,7 @@ pub struct CardProfile {
     /// Has it a pending slot beside the active one? Without, a new key overwrites the old one in place.
     #[serde(default = "yes")]
     pub pending_slot: bool,
-    /// Does it make keys itself? If not, they are made elsewhere and imported.
+    /// Does it make keys itself? Then it takes none. If not, they are made elsewhere and imported.
     #[serde(default = "yes")]
     pub makes_keys: bool,
 }
@@ -101,6 +101,17 @@ impl CardProfile {
     #[must_use]
     pub fn jpki_2016_single_slot() -> Self {
         Self { name: "jpki-2016-single-slot".into(), pending_slot: false, ..Self::jpki_2016() }
+    }
+
+    /// The same card, but one that makes no keys itself: they are made in an HSM and imported. `name` is the new profile's.
+    #[must_use]
+    pub fn importing(self, name: &str) -> Self {
+        Self { name: name.into(), makes_keys: false, ..self }
+    }
+
+    /// How many static keys a key version has: K-ENC, K-MAC, K-DEK and, on a card that takes key pairs, the key-import key.
+    pub(crate) fn keys_of_a_version(&self) -> usize {
+        if self.makes_keys { 3 } else { 4 }
     }
 
     /// The same with another ATR, for tests: one that announces commands of extended length in its historical bytes (ISO/IEC

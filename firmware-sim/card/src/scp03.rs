@@ -87,14 +87,14 @@ impl Handshake {
         host_challenge: &[u8],
     ) -> Option<(Self, Vec<u8>)> {
         let length = mode.length();
-        let enc = AesKey::new(&keys.enc)?;
-        let mac = AesKey::new(&keys.mac)?;
+        let enc = AesKey::new(keys.enc())?;
+        let mac = AesKey::new(keys.mac())?;
         let card_challenge = derive(&enc, constant::CARD_CHALLENGE, length, &[&sequence, aid]);
         let context: [&[u8]; 2] = [host_challenge, &card_challenge];
         let session = SessionKeys {
-            enc: AesKey::new(&derive(&enc, constant::S_ENC, keys.enc.len(), &context))?,
-            mac: AesKey::new(&derive(&mac, constant::S_MAC, keys.mac.len(), &context))?,
-            rmac: AesKey::new(&derive(&mac, constant::S_RMAC, keys.mac.len(), &context))?,
+            enc: AesKey::new(&derive(&enc, constant::S_ENC, keys.enc().len(), &context))?,
+            mac: AesKey::new(&derive(&mac, constant::S_MAC, keys.mac().len(), &context))?,
+            rmac: AesKey::new(&derive(&mac, constant::S_RMAC, keys.mac().len(), &context))?,
         };
         let card_cryptogram = derive(&session.mac, constant::CARD_CRYPTOGRAM, length, &context);
         let host_cryptogram = derive(&session.mac, constant::HOST_CRYPTOGRAM, length, &context);
@@ -104,7 +104,7 @@ impl Handshake {
         answer.extend_from_slice(&card_challenge);
         answer.extend_from_slice(&card_cryptogram);
         answer.extend(sequence);
-        let dek = AesKey::new(&keys.dek)?;
+        let dek = AesKey::new(keys.dek())?;
         Some((Self { mode, host_cryptogram, keys: session, key_version: keys.version, dek }, answer))
     }
 

@@ -118,14 +118,15 @@ fn key_information(chip: &Chip) -> Answer {
     let length = chip.profile.scp03_key_length as u8;
     let mut list = Vec::new();
     for set in &table.sets {
-        for identifier in 1..=3 {
+        for identifier in 1..=set.keys.len() as u8 {
             tlv::push(&mut list, 0xC0, &[identifier, set.version, domain_ins::KEY_TYPE_AES, length]);
         }
     }
     Ok(Zeroizing::new(list))
 }
 
-/// `84 D8 <version to replace, 00 to add> 81 Lc <new version> { 88 L <key, enciphered by K-DEK> 03 <check value> } × 3`
+/// `84 D8 <version to replace, 00 to add> 81 Lc <new version> { 88 L <key, enciphered by K-DEK> 03 <check value> } × 3`, × 4 on a
+/// card that takes key pairs.
 fn put_key(chip: &mut Chip, channel: &Channel, command: &Command) -> Answer {
     if command.p2 != KEYS_FROM_1 {
         return Err(Sw::P1_P2.into());
@@ -144,18 +145,16 @@ fn put_key(chip: &mut Chip, channel: &Channel, command: &Command) -> Answer {
         return Err(Sw::NO_MEMORY.into());
     }
     let mut answer = vec![version];
-    let mut keys = Zeroizing::new(Vec::with_capacity(3));
-    for _ in 0..3 {
+    let mut set = KeySet { version, keys: Vec::with_capacity(chip.profile.keys_of_a_version()) };
+    for _ in 0..chip.profile.keys_of_a_version() {
         let (key, check, after) = take_key(channel, chip.profile.scp03_key_length, rest).ok_or(Sw::BAD_DATA)?;
-        keys.push(key.to_vec());
+        set.keys.push(key.to_vec());
         answer.extend(check);
         rest = after;
     }
-    let [enc, mac, dek] = keys.as_slice() else { return Err(Sw::BAD_DATA.into()) };
     if !rest.is_empty() {
         return Err(Sw::BAD_DATA.into());
     }
-    let set = KeySet { version, enc: enc.clone(), mac: mac.clone(), dek: dek.clone() };
     if place == table.sets.len() {
         table.sets.push(set);
     } else {

@@ -3,21 +3,49 @@
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::nvm::NvmError;
+use crate::profile::CardProfile;
 use crate::state::{Chip, object};
 use crate::store::Change;
 
 /// How many versions a card holds at once.
 pub(crate) const MAX_SETS: usize = 4;
+/// How many keys a version has at most.
+const MAX_KEYS: usize = 4;
 /// Length of the key diversification data.
 const DIVERSIFICATION: usize = 10;
 
-/// K-ENC, K-MAC and K-DEK of one version. Wiped when dropped.
+/// The keys of one version. Wiped when dropped.
 #[derive(Clone, ZeroizeOnDrop)]
 pub(crate) struct KeySet {
     pub(crate) version: u8,
-    pub(crate) enc: Vec<u8>,
-    pub(crate) mac: Vec<u8>,
-    pub(crate) dek: Vec<u8>,
+    /// In the order of their identifiers, from 1 on: K-ENC, K-MAC, K-DEK and, on a card that takes key pairs, the key-import key.
+    pub(crate) keys: Vec<Vec<u8>>,
+}
+
+impl KeySet {
+    /// K-ENC.
+    pub(crate) fn enc(&self) -> &[u8] {
+        self.key(0)
+    }
+
+    /// K-MAC.
+    pub(crate) fn mac(&self) -> &[u8] {
+        self.key(1)
+    }
+
+    /// K-DEK.
+    pub(crate) fn dek(&self) -> &[u8] {
+        self.key(2)
+    }
+
+    /// The key-import key; empty on a card that makes its keys itself.
+    pub(crate) fn import(&self) -> &[u8] {
+        self.key(3)
+    }
+
+    fn key(&self, place: usize) -> &[u8] {
+        self.keys.get(place).map_or(&[], Vec::as_slice)
+    }
 }
 
 /// All static keys of a card. As stored: the diversification data, then version and keys of each set.
@@ -31,28 +59,29 @@ impl KeyTable {
     /// The table of this card; none on a card without keys.
     pub(crate) fn load(chip: &Chip) -> Result<Option<Self>, NvmError> {
         let stored = chip.store.get(object::STATIC_KEYS)?;
-        Ok(stored.and_then(|stored| Self::from_stored(&stored, chip.profile.scp03_key_length)))
+        Ok(stored.and_then(|stored| Self::from_stored(&stored, &chip.profile)))
     }
 
-    fn from_stored(stored: &[u8], length: usize) -> Option<Self> {
+    fn from_stored(stored: &[u8], profile: &CardProfile) -> Option<Self> {
         let (diversification, sets) = stored.split_first_chunk()?;
-        let sets = sets.chunks(1 + 3 * length).map(|set| {
+        let length = profile.scp03_key_length;
+        let sets = sets.chunks(1 + profile.keys_of_a_version() * length).map(|set| {
             let (version, keys) = set.split_first()?;
-            let (enc, keys) = keys.split_at_checked(length)?;
-            let (mac, dek) = keys.split_at_checked(length)?;
-            Some(KeySet { version: *version, enc: enc.to_vec(), mac: mac.to_vec(), dek: dek.to_vec() })
+            let is_whole = keys.len() == profile.keys_of_a_version() * length;
+            let keys = is_whole.then(|| keys.chunks(length).map(<[u8]>::to_vec).collect())?;
+            Some(KeySet { version: *version, keys })
         });
         Some(Self { diversification: *diversification, sets: sets.collect::<Option<_>>()? })
     }
 
     /// What puts this table into the card's memory.
     pub(crate) fn storing(&self) -> Change {
-        let capacity = DIVERSIFICATION + self.sets.len() * (1 + 3 * 32);
+        let capacity = DIVERSIFICATION + self.sets.len() * (1 + MAX_KEYS * 32);
         let mut stored = Zeroizing::new(Vec::with_capacity(capacity));
         stored.extend_from_slice(&self.diversification);
         for set in &self.sets {
             stored.push(set.version);
-            for key in [&set.enc, &set.mac, &set.dek] {
+            for key in &set.keys {
                 stored.extend_from_slice(key);
             }
         }

@@ -33,6 +33,8 @@ impl Sw {
     pub(crate) const OFFSET: Self = Self(0x6B00);
     pub(crate) const INS: Self = Self(0x6D00);
     pub(crate) const CLA: Self = Self(0x6E00);
+    /// A wrapped key does not open (GlobalPlatform Card Specification v2.3 §11.8.3.2: "invalid key check value").
+    pub(crate) const KEY_CHECK: Self = Self(0x9485);
     pub(crate) const UNKNOWN: Self = Self(0x6F00);
 
     /// `63Cx`: the comparison failed, `left` tries are left.

@@ -1,6 +1,4 @@
-//! BER-TLV with DER lengths, as the status and key templates use it.
-
-use zeroize::Zeroizing;
+//! BER-TLV with DER lengths, as the card's templates use it.
 
 /// Appends tag, length and value. A tag is one byte, or two if its high byte is not zero.
 pub(crate) fn push(out: &mut Vec<u8>, tag: u16, value: &[u8]) {
@@ -54,17 +52,6 @@ pub(crate) fn take_wide(bytes: &[u8], tag: u16) -> Option<(&[u8], &[u8])> {
         return take(bytes, low);
     }
     bytes.split_first().filter(|(first, _)| **first == high).and_then(|(_, rest)| take(rest, low))
-}
-
-/// The values of the objects with exactly these tags, in this order, and nothing after them.
-pub(crate) fn sequence<const N: usize>(mut bytes: &[u8], tags: [u8; N]) -> Option<[Zeroizing<Vec<u8>>; N]> {
-    let mut values = [(); N].map(|()| Zeroizing::new(Vec::new()));
-    for (value, tag) in values.iter_mut().zip(tags) {
-        let (found, rest) = take(bytes, tag)?;
-        *value = Zeroizing::new(found.to_vec());
-        bytes = rest;
-    }
-    bytes.is_empty().then_some(values)
 }
 
 #[cfg(test)]

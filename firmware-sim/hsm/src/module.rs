@@ -239,12 +239,18 @@ impl Hsm for SoftwareHsm {
         let CardKeySet { key_version, diversification, key_length } = present;
         let k_dek = self.card_static_keys(*key_version, diversification, *key_length)?.dek;
         let new = self.card_static_keys(next, diversification, *key_length)?;
+        let import = self.card_import_key(next, diversification, *key_length)?;
         let encipher = |key: &[u8]| {
             key_transport::encipher_key(&k_dek, key)
                 .and_then(|enciphered| Ok(EncipheredKey { enciphered, check_value: key_transport::check_value(key)? }))
                 .map_err(|source| HsmError::Failed { function: "encipher_card_keys", source: Box::new(source) })
         };
-        Ok(EncipheredKeys { enc: encipher(&new.enc)?, mac: encipher(&new.mac)?, dek: encipher(&new.dek)? })
+        Ok(EncipheredKeys {
+            enc: encipher(&new.enc)?,
+            mac: encipher(&new.mac)?,
+            dek: encipher(&new.dek)?,
+            import: encipher(&import)?,
+        })
     }
 
     fn derive_record_key(

@@ -36,7 +36,7 @@ fn card(hsm: &SoftwareHsm, clock: &Arc<VirtualClock>, length: AesLength, mode: S
         profile,
         key_version: CARD_KEY_VERSION,
         diversification,
-        keys: StaticKeySet { enc: keys.enc.clone(), mac: keys.mac.clone(), dek: keys.dek.clone() },
+        keys: StaticKeySet { enc: keys.enc.clone(), mac: keys.mac.clone(), dek: keys.dek.clone(), import: None },
         sign_ca: Vec::new(),
         auth_ca: Vec::new(),
         name: "架空　花子".into(),

@@ -151,7 +151,7 @@ fn personalisation(profile: CardProfile) -> Personalisation {
         serial: "SIM000000000001".into(),
         municipality: "13221".into(),
         expiry: date(2035, 2, 17),
-        keys: StaticKeySet { enc: key(0x40), mac: key(0x80), dek: key(0xC0) },
+        keys: StaticKeySet { enc: key(0x40), mac: key(0x80), dek: key(0xC0), import: None },
         profile,
         key_version: 0x30,
         diversification: [0; 10],

@@ -145,6 +145,7 @@ pub fn personalisation(
     let drawn = card_draw(seed, &resident.number, number);
     let diversification: [u8; 10] = std::array::from_fn(|i| drawn[i]);
     let keys = hsm.card_static_keys(CARD_KEY_VERSION, &diversification, profile.scp03_key_length)?;
+    let import = hsm.card_import_key(CARD_KEY_VERSION, &diversification, profile.scp03_key_length)?;
     Ok(Personalisation {
         serial: card_serial(seed, &resident.number, number),
         municipality: municipality().code,
@@ -152,7 +153,12 @@ pub fn personalisation(
         profile: profile.clone(),
         key_version: CARD_KEY_VERSION,
         diversification,
-        keys: StaticKeySet { enc: keys.enc.clone(), mac: keys.mac.clone(), dek: keys.dek.clone() },
+        keys: StaticKeySet {
+            enc: keys.enc.clone(),
+            mac: keys.mac.clone(),
+            dek: keys.dek.clone(),
+            import: Some(import),
+        },
         sign_ca: authority.signature_ca.clone(),
         auth_ca: authority.authentication_ca.clone(),
         name: resident.name.clone(),

@@ -5,9 +5,9 @@ use std::time::Duration;
 use jpki::CertificateKind::{self, Authentication, Signature};
 use jpki::card::{AID_JPKI, fid, ins};
 use rsa::pkcs8::DecodePublicKey;
-use rsa::traits::{PrivateKeyParts, PublicKeyParts};
+use rsa::traits::PublicKeyParts;
 use rsa::{Pkcs1v15Sign, RsaPublicKey};
-use sim_card::{CardProfile, GeneratedKeys, KeyAlgorithm, KeySource, Mistake, PrivateKey};
+use sim_card::{CardProfile, GeneratedKeys, KeyAlgorithm, KeySource, Mistake};
 
 use crate::terminal::{
     POOL, TRANSACTION, Terminal, certificate, certificate_data, padded_certificate, pin, pin_reference, sha256,
@@ -184,105 +184,6 @@ fn conditions_of_keys_and_pins() {
     terminal.issue(ins::UNBLOCK_PIN, 2, 0, b"0000").unwrap();
     assert_eq!(terminal.status(Authentication).tries_left, 3);
     terminal.issue(ins::VERIFY, 0, pin_reference(Authentication), b"0000").unwrap();
-}
-
-/// The template of IMPORT for an RSA key; `change` may spoil one of its numbers.
-pub(crate) fn rsa_template(key: &PrivateKey, change: impl Fn(usize, &mut Vec<u8>)) -> Vec<u8> {
-    let PrivateKey::Rsa(key) = key else { unreachable!() };
-    let [p, q] = key.primes() else { unreachable!() };
-    let qinv = key.qinv().unwrap().to_bytes_be().1;
-    let numbers = [
-        key.n().to_bytes_be(),
-        key.e().to_bytes_be(),
-        p.to_bytes_be(),
-        q.to_bytes_be(),
-        key.dp().unwrap().to_bytes_be(),
-        key.dq().unwrap().to_bytes_be(),
-        qinv,
-    ];
-    let mut body = Vec::new();
-    for (i, mut number) in numbers.into_iter().enumerate() {
-        change(i, &mut number);
-        tlv(&mut body, 0x81 + i as u8, &number);
-    }
-    let mut template = TRANSACTION.to_vec();
-    tlv(&mut template, 0xE2, &body);
-    template
-}
-
-fn tlv(out: &mut Vec<u8>, tag: u8, value: &[u8]) {
-    out.push(tag);
-    match value.len() {
-        length @ 0..128 => out.push(length as u8),
-        length @ 128..256 => out.extend([0x81, length as u8]),
-        length => out.extend([0x82, (length >> 8) as u8, length as u8]),
-    }
-    out.extend_from_slice(value);
-}
-
-#[test]
-fn rsa_keys_are_imported_if_their_halves_fit() {
-    let key = POOL.clone().key_pair(KeyAlgorithm::Rsa2048, &mut rand_core::OsRng);
-    let mut terminal = ready();
-    for spoilt in 0..7 {
-        for change in
-            [|n: &mut Vec<u8>| *n.last_mut().unwrap() ^= 2, |n: &mut Vec<u8>| n.fill(0), |n: &mut Vec<u8>| n.clear()]
-        {
-            let template = rsa_template(&key, |i, number| {
-                if i == spoilt {
-                    change(number)
-                }
-            });
-            assert_eq!(terminal.issue(ins::IMPORT_KEY_PAIR, 1, 1, &template), Err(0x6A80), "number {spoilt}");
-        }
-    }
-    let good = rsa_template(&key, |_, _| {});
-    assert_eq!(terminal.issue(ins::IMPORT_KEY_PAIR, 1, 1, &good[..15]), Err(0x6700));
-    assert_eq!(terminal.issue(ins::IMPORT_KEY_PAIR, 1, 1, &good[..100]), Err(0x6A80));
-    assert_eq!(terminal.issue(ins::IMPORT_KEY_PAIR, 1, 1, &[&good[..], &[0]].concat()), Err(0x6A80));
-    assert_eq!(terminal.status(Signature).pending, 0);
-    for chains in [true, false] {
-        terminal.chains = chains;
-        let name = terminal.issue(ins::IMPORT_KEY_PAIR, 1, 1, &good).unwrap();
-        assert_eq!(name, sha256(&key.spki().unwrap()));
-        assert_eq!(terminal.issue(ins::IMPORT_KEY_PAIR, 1, 1, &good), Err(0x6985));
-        terminal.issue(ins::DISCARD, 1, 0, &name).unwrap();
-    }
-}
-
-#[test]
-fn ec_keys_are_imported_if_their_halves_fit() {
-    let mut terminal = Terminal::new(CardProfile::jpki_next());
-    terminal.open();
-    terminal.set_pins();
-    let secret = p384::SecretKey::random(&mut rand_core::OsRng);
-    let other = p384::SecretKey::random(&mut rand_core::OsRng);
-    let template = |public: &[u8], private: &[u8]| {
-        let mut body = Vec::new();
-        tlv(&mut body, 0x81, public);
-        tlv(&mut body, 0x82, private);
-        let mut template = TRANSACTION.to_vec();
-        tlv(&mut template, 0xE3, &body);
-        template
-    };
-    let point = |key: &p384::SecretKey, compress| {
-        use p384::elliptic_curve::sec1::ToEncodedPoint;
-        key.public_key().to_encoded_point(compress).as_bytes().to_vec()
-    };
-    let private = secret.to_bytes();
-    for bad in [
-        template(&point(&other, false), &private),
-        template(&point(&secret, true), &private),
-        template(&point(&secret, false), &[0; 48]),
-        template(&point(&secret, false), &[0xFF; 48]),
-        template(&point(&secret, false), &private[1..]),
-    ] {
-        assert_eq!(terminal.issue(ins::IMPORT_KEY_PAIR, 1, 2, &bad), Err(0x6A80));
-    }
-    let name = terminal.issue(ins::IMPORT_KEY_PAIR, 1, 2, &template(&point(&secret, false), &private)).unwrap();
-    let spki = terminal.issue(ins::GET_PENDING_PUBLIC_KEY, 1, 0, &[]).unwrap();
-    assert_eq!(name, sha256(&spki));
-    assert_eq!(p384::PublicKey::from_public_key_der(&spki).unwrap(), secret.public_key());
 }
 
 #[test]

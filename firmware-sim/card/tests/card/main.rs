@@ -4,6 +4,7 @@
 
 mod channel;
 mod files;
+mod import;
 mod issuing;
 mod noise;
 mod power;

@@ -9,7 +9,6 @@ use madoguchi_time::VirtualClock;
 use sim_card::nvm::{FileNvm, NvmError, PAGE, PAGES, Tear};
 use sim_card::{Card, CardProfile, KeyAlgorithm, KeySource, PooledKeys, PrivateKey};
 
-use crate::issuing::rsa_template;
 use crate::terminal::{
     POOL, SharedMemory, Status, TRANSACTION, Terminal, certificate, certificate_data, personalisation, pin_reference,
     sha256,
@@ -24,7 +23,7 @@ struct Case {
     give: fn(&mut Terminal) -> bool,
 }
 
-const CASES: [Case; 9] = [
+const CASES: [Case; 8] = [
     Case {
         name: "SET INITIAL PIN",
         prepare: |_| {},
@@ -36,12 +35,6 @@ const CASES: [Case; 9] = [
         prepare: with_pins,
         enter: Terminal::open,
         give: |t| t.attempt(ins::GENERATE_KEY_PAIR, 1, 1, &TRANSACTION),
-    },
-    Case {
-        name: "IMPORT KEY PAIR",
-        prepare: with_pins,
-        enter: Terminal::open,
-        give: |t| t.attempt(ins::IMPORT_KEY_PAIR, 1, 1, &rsa_template(&KEY, |_, _| {})),
     },
     Case {
         name: "WRITE PENDING CERTIFICATE",

@@ -16,10 +16,10 @@ const NEW_VERSION: u8 = 0x31;
 pub(crate) fn keys(first: u8, length: usize) -> StaticKeySet {
     let key =
         |add: u8| Zeroizing::new((0..length as u8).map(|i| i.wrapping_mul(7) ^ first.wrapping_add(add)).collect());
-    StaticKeySet { enc: key(1), mac: key(2), dek: key(3) }
+    StaticKeySet { enc: key(1), mac: key(2), dek: key(3), import: None }
 }
 
-fn check_value(key: &[u8]) -> Vec<u8> {
+pub(crate) fn check_value(key: &[u8]) -> Vec<u8> {
     let mut block = [1; 16].into();
     match key.len() {
         16 => Aes128::new(key.into()).encrypt_block(&mut block),
@@ -44,7 +44,7 @@ fn enciphered(dek: &[u8], key: &[u8]) -> Vec<u8> {
 /// The data of PUT KEY, as yubikit and gpshell send it, or with the key's length before it.
 pub(crate) fn put_key_data(version: u8, dek: &[u8], new: &StaticKeySet, own_length: bool) -> Vec<u8> {
     let mut data = vec![version];
-    for key in [&new.enc, &new.mac, &new.dek] {
+    for key in [&new.enc, &new.mac, &new.dek].into_iter().chain(&new.import) {
         let mut value = if own_length { vec![key.len() as u8] } else { Vec::new() };
         value.extend(enciphered(dek, key));
         data.extend([domain_ins::KEY_TYPE_AES, value.len() as u8]);
@@ -60,7 +60,7 @@ fn own_keys(terminal: &Terminal) -> StaticKeySet {
 }
 
 /// Selects the security domain and opens a channel with these keys.
-fn enter(terminal: &mut Terminal, version: u8, keys: &StaticKeySet) -> Result<(), u16> {
+pub(crate) fn enter(terminal: &mut Terminal, version: u8, keys: &StaticKeySet) -> Result<(), u16> {
     assert_eq!(terminal.select(&AID_ISD), 0x9000);
     terminal.open_with(version, keys, 0x33)
 }

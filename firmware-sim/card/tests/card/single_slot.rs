@@ -3,13 +3,12 @@
 use jpki::CertificateKind::{self, Authentication, Signature};
 use jpki::card::{AID_JPKI, fid, ins, tag};
 use sim_card::nvm::Tear;
-use sim_card::{CardProfile, KeyAlgorithm, KeySource, PrivateKey};
+use sim_card::{CardProfile, KeyAlgorithm};
 
-use crate::issuing::rsa_template;
-use crate::terminal::{POOL, TRANSACTION, Terminal, certificate, pin, pin_reference, sha256};
+use crate::terminal::{TRANSACTION, Terminal, certificate, pin, pin_reference, sha256};
 
 /// What a new key is made with: the transaction, and the name of what it overwrites.
-fn over(content: &[u8]) -> Vec<u8> {
+pub(crate) fn over(content: &[u8]) -> Vec<u8> {
     [&TRANSACTION, content].concat()
 }
 
@@ -17,16 +16,11 @@ fn generate(terminal: &mut Terminal, data: &[u8]) -> Result<Vec<u8>, u16> {
     terminal.issue(ins::GENERATE_KEY_PAIR, Signature.p1(), KeyAlgorithm::Rsa2048.code(), data)
 }
 
-/// The key template of IMPORT.
-fn template(key: &PrivateKey) -> Vec<u8> {
-    rsa_template(key, |_, _| {})[TRANSACTION.len()..].to_vec()
-}
-
 /// A name that the status has, or has not.
-type Name = Option<Vec<u8>>;
+pub(crate) type Name = Option<Vec<u8>>;
 
 /// Active, pending and overwritten, as the status has them.
-fn slot(terminal: &mut Terminal, kind: CertificateKind) -> (Name, Name, Name) {
+pub(crate) fn slot(terminal: &mut Terminal, kind: CertificateKind) -> (Name, Name, Name) {
     let template = terminal.issue(ins::GET_SLOT_STATUS, kind.p1(), 0, &[]).unwrap();
     let (outer, _) = apdu::tlv::Tlv::parse(&template).unwrap();
     let find = |tag: u8| outer.find(u32::from(tag)).and_then(|found| found.bytes()).map(<[u8]>::to_vec);
@@ -89,16 +83,9 @@ fn nothing_is_overwritten_or_discarded_that_is_not_named() {
     assert_eq!(generate(&mut terminal, &over(&[0; 32])), Err(0x6A88));
     assert_eq!(generate(&mut terminal, &[over(&sha256(&first)), vec![0]].concat()), Err(0x6700));
     assert_eq!(terminal.issue(ins::DISCARD, 1, 0, &[0; 32]), Err(0x6A88));
-    let key = POOL.clone().key_pair(KeyAlgorithm::Rsa2048, &mut rand_core::OsRng);
-    let import = |terminal: &mut Terminal, data: &[u8]| {
-        terminal.issue(ins::IMPORT_KEY_PAIR, 1, KeyAlgorithm::Rsa2048.code(), data)
-    };
-    let key = template(&key);
-    assert_eq!(import(&mut terminal, &over(&key)), Err(0x6A88));
     assert_eq!(slot(&mut terminal, Signature), before);
 
-    let name = import(&mut terminal, &over(&[&sha256(&first)[..], &key].concat())).unwrap();
-    assert_eq!(slot(&mut terminal, Signature), (None, Some(name.clone()), Some(sha256(&first))));
+    let name = generate(&mut terminal, &over(&sha256(&first))).unwrap();
     assert_eq!(terminal.issue(ins::DISCARD, 1, 0, &sha256(&first)), Err(0x6A88));
     terminal.issue(ins::DISCARD, 1, 0, &name).unwrap();
     assert_eq!(slot(&mut terminal, Signature), (None, None, None));
@@ -132,18 +119,4 @@ fn overwriting_is_atomic() {
         }
     }
     assert!(torn > 5);
-}
-
-#[test]
-fn a_card_that_makes_no_keys_takes_them() {
-    let profile = CardProfile { makes_keys: false, ..CardProfile::jpki_2016_single_slot() };
-    let mut terminal = Terminal::new(profile);
-    terminal.open();
-    terminal.set_pins();
-    assert_eq!(generate(&mut terminal, &TRANSACTION), Err(0x6A81));
-    let key = POOL.clone().key_pair(KeyAlgorithm::Rsa2048, &mut rand_core::OsRng);
-    let data = over(&template(&key));
-    terminal.issue(ins::IMPORT_KEY_PAIR, 1, KeyAlgorithm::Rsa2048.code(), &data).unwrap();
-    let spki = terminal.issue(ins::GET_PENDING_PUBLIC_KEY, 1, 0, &[]).unwrap();
-    assert_eq!(spki, key.spki().unwrap());
 }

@@ -32,7 +32,7 @@ pub(crate) fn personalisation(profile: CardProfile) -> Personalisation {
         serial: "SIM000000000001".into(),
         municipality: "13221".into(),
         expiry: date(2035, 2, 17),
-        keys: StaticKeySet { enc: key(0x40), mac: key(0x80), dek: key(0xC0) },
+        keys: StaticKeySet { enc: key(0x40), mac: key(0x80), dek: key(0xC0), import: Some(key(0x10)) },
         profile,
         key_version: KEY_VERSION,
         diversification: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
