@@ -3,6 +3,7 @@
 //! **It protects nothing.** Whoever reads the file has the keys. Its serial starts with `SIM-`, and its file says so too.
 //! A module is provisioned from a seed, so that worlds can be made again; see [`Provision`].
 
+mod custody;
 mod material;
 mod module;
 mod provision;

@@ -1,7 +1,7 @@
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use aes_kw::{KekAes128, KekAes192, KekAes256};
 use hmac::{Hmac, Mac};
@@ -25,7 +25,11 @@ use crate::store::{self, Contents};
 ///
 /// It answers at once. Deadlines are checked if it has been told its [clock](Self::with_clock).
 pub struct SoftwareHsm {
-    contents: Contents,
+    pub(crate) contents: RwLock<Contents>,
+    /// Where the contents are kept; nowhere if it is none.
+    pub(crate) file: Option<PathBuf>,
+    /// Where new keys come from, as long as the module is as it was provisioned; the operating system if it is none.
+    pub(crate) source: Mutex<Option<Provision>>,
     clock: Option<SharedClock>,
     /// Where key pairs for cards come from; the operating system if it is none.
     randomness: Option<Mutex<ChaCha20Rng>>,
@@ -39,8 +43,8 @@ impl SoftwareHsm {
     /// # Errors
     /// [`HsmError::Failed`] if the file exists or can't be written.
     pub fn create(path: &Path, provision: &Provision) -> Result<Self, HsmError> {
-        let module = Self::in_memory(provision)?;
-        store::create(path, &module.contents)?;
+        let module = Self { file: Some(path.to_owned()), ..Self::in_memory(provision)? };
+        store::create(path, &module.contents())?;
         Ok(module)
     }
 
@@ -49,7 +53,7 @@ impl SoftwareHsm {
     /// # Errors
     /// [`HsmError::Unreachable`] if there is no such file, [`HsmError::Damaged`] if it is not as it was written.
     pub fn open(path: &Path) -> Result<Self, HsmError> {
-        store::open(path).map(Self::holding)
+        store::open(path).map(|contents| Self { file: Some(path.to_owned()), ..Self::holding(contents) })
     }
 
     /// A module without a file.
@@ -62,14 +66,22 @@ impl SoftwareHsm {
             .map(|(name, kind)| {
                 let material = Material::generate(kind, &mut provision.randomness(name))
                     .map_err(|source| HsmError::Failed { function: "generate", source })?;
-                Ok((name.clone(), material))
+                Ok((name.clone(), Arc::new(material)))
             })
             .collect::<Result<_, HsmError>>()?;
-        Ok(Self::holding(Contents { serial: provision.serial(), keys }))
+        let source = Mutex::new(Some(provision.clone()));
+        Ok(Self { source, ..Self::holding(Contents { serial: provision.serial(), keys }) })
     }
 
     fn holding(contents: Contents) -> Self {
-        Self { contents, clock: None, randomness: None, calls_left: AtomicU64::new(u64::MAX) }
+        Self {
+            contents: RwLock::new(contents),
+            file: None,
+            source: Mutex::new(None),
+            clock: None,
+            randomness: None,
+            calls_left: AtomicU64::new(u64::MAX),
+        }
     }
 
     /// Checks deadlines, which are points on `clock`.
@@ -109,7 +121,7 @@ impl SoftwareHsm {
         key_length: usize,
     ) -> Result<CardKeys, HsmError> {
         let master = self.card_master_for(version, key_length)?;
-        kdf::card_keys(master, version, diversification, key_length)
+        kdf::card_keys(&master, version, diversification, key_length)
             .map_err(|_| HsmError::WrongKind(KeyName::card_master(version)))
     }
 
@@ -124,15 +136,15 @@ impl SoftwareHsm {
         key_length: usize,
     ) -> Result<Zeroizing<Vec<u8>>, HsmError> {
         let master = self.card_master_for(version, key_length)?;
-        kdf::import_key(master, version, diversification, key_length)
+        kdf::import_key(&master, version, diversification, key_length)
             .map_err(|_| HsmError::WrongKind(KeyName::card_master(version)))
     }
 
     /// The master key of cards with keys of `key_length` bytes.
-    fn card_master_for(&self, version: u8, key_length: usize) -> Result<&[u8], HsmError> {
+    fn card_master_for(&self, version: u8, key_length: usize) -> Result<Zeroizing<Vec<u8>>, HsmError> {
         let name = KeyName::card_master(version);
-        match self.material(&name)? {
-            Material::Secret(KeyKind::CardMaster(length), master) if key_length <= length.bytes() => Ok(master),
+        match &*self.material(&name)? {
+            Material::Secret(KeyKind::CardMaster(length), master) if key_length <= length.bytes() => Ok(master.clone()),
             _ => Err(HsmError::WrongKind(name)),
         }
     }
@@ -142,16 +154,20 @@ impl SoftwareHsm {
     ///
     /// # Errors
     /// [`HsmError::NoSuchKey`], [`HsmError::WrongKind`].
-    pub fn card_master(&self, version: u8) -> Result<&[u8], HsmError> {
+    pub fn card_master(&self, version: u8) -> Result<Zeroizing<Vec<u8>>, HsmError> {
         let name = KeyName::card_master(version);
-        match self.material(&name)? {
-            Material::Secret(KeyKind::CardMaster(_), master) => Ok(master),
+        match &*self.material(&name)? {
+            Material::Secret(KeyKind::CardMaster(_), master) => Ok(master.clone()),
             _ => Err(HsmError::WrongKind(name)),
         }
     }
 
+    pub(crate) fn contents(&self) -> RwLockReadGuard<'_, Contents> {
+        self.contents.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// May this call be answered?
-    fn admit(&self, deadline: Deadline) -> Result<(), HsmError> {
+    pub(crate) fn admit(&self, deadline: Deadline) -> Result<(), HsmError> {
         let left = |left: u64| if left == u64::MAX { Some(left) } else { left.checked_sub(1) };
         if self.calls_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_err() {
             return Err(HsmError::Unreachable);
@@ -172,8 +188,8 @@ impl SoftwareHsm {
         }
     }
 
-    fn material(&self, key: &KeyName) -> Result<&Material, HsmError> {
-        self.contents.keys.get(key).ok_or_else(|| HsmError::NoSuchKey(key.clone()))
+    fn material(&self, key: &KeyName) -> Result<Arc<Material>, HsmError> {
+        self.contents().keys.get(key).cloned().ok_or_else(|| HsmError::NoSuchKey(key.clone()))
     }
 }
 
@@ -182,13 +198,13 @@ impl Hsm for SoftwareHsm {
         HsmIdentity {
             manufacturer: "Madoguchi".to_owned(),
             model: "Simulated HSM".to_owned(),
-            serial: self.contents.serial.clone(),
+            serial: self.contents().serial.clone(),
         }
     }
 
     fn keys(&self, deadline: Deadline) -> Result<Vec<KeyName>, HsmError> {
         self.admit(deadline)?;
-        Ok(self.contents.keys.keys().cloned().collect())
+        Ok(self.contents().keys.keys().cloned().collect())
     }
 
     fn public_key(&self, key: &KeyName, deadline: Deadline) -> Result<Vec<u8>, HsmError> {
@@ -260,7 +276,8 @@ impl Hsm for SoftwareHsm {
         deadline: Deadline,
     ) -> Result<Zeroizing<[u8; 32]>, HsmError> {
         self.admit(deadline)?;
-        let Material::Secret(KeyKind::RecordKey, secret) = self.material(key)? else {
+        let material = self.material(key)?;
+        let Material::Secret(KeyKind::RecordKey, secret) = &*material else {
             return Err(HsmError::WrongKind(key.clone()));
         };
         let mut record_key = Zeroizing::new([0; 32]);
@@ -274,7 +291,8 @@ impl Hsm for SoftwareHsm {
 
     fn mac(&self, key: &KeyName, message: &[u8], deadline: Deadline) -> Result<[u8; 32], HsmError> {
         self.admit(deadline)?;
-        let Material::Secret(KeyKind::Hmac, secret) = self.material(key)? else {
+        let material = self.material(key)?;
+        let Material::Secret(KeyKind::Hmac, secret) = &*material else {
             return Err(HsmError::WrongKind(key.clone()));
         };
         let mac = <Hmac<Sha256> as Mac>::new_from_slice(secret).map_err(|_| HsmError::WrongKind(key.clone()))?;
@@ -296,6 +314,6 @@ fn wrapped(pair: &Material, import_key: &[u8]) -> Result<WrappedKeyPair, BoxErro
 
 impl fmt::Debug for SoftwareHsm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SoftwareHsm").field("serial", &self.contents.serial).finish_non_exhaustive()
+        f.debug_struct("SoftwareHsm").field("serial", &self.contents().serial).finish_non_exhaustive()
     }
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use hsm::{AesLength, HsmError, KeyKind, KeyName};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tempfile::{NamedTempFile, PersistError};
 use zeroize::Zeroizing;
 
 use crate::material::Material;
@@ -49,13 +51,27 @@ struct Record<'a> {
 }
 
 /// What a module is made of.
+#[derive(Clone)]
 pub(crate) struct Contents {
     pub(crate) serial: String,
-    pub(crate) keys: BTreeMap<KeyName, Material>,
+    pub(crate) keys: BTreeMap<KeyName, Arc<Material>>,
 }
 
 /// Writes a new file, whole or not at all, readable by its owner only. An existing file is left alone.
 pub(crate) fn create(path: &Path, contents: &Contents) -> Result<(), HsmError> {
+    write(path, contents, |file| file.persist_noclobber(path))
+}
+
+/// Writes new contents in the place of a file's, whole or not at all.
+pub(crate) fn replace(path: &Path, contents: &Contents) -> Result<(), HsmError> {
+    write(path, contents, |file| file.persist(path))
+}
+
+fn write(
+    path: &Path,
+    contents: &Contents,
+    put: impl FnOnce(NamedTempFile) -> Result<File, PersistError>,
+) -> Result<(), HsmError> {
     let failed = |source: io::Error| HsmError::Failed { function: "create", source: Box::new(source) };
     let bytes = encode(contents)?;
     let folder = match path.parent() {
@@ -65,7 +81,7 @@ pub(crate) fn create(path: &Path, contents: &Contents) -> Result<(), HsmError> {
     // Temporary files get mode 0600.
     let mut file = tempfile::Builder::new().prefix(".hsm-").tempfile_in(folder).map_err(failed)?;
     file.write_all(&bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-    file.persist_noclobber(path).map_err(|error| failed(error.error))?;
+    put(file).map_err(|error| failed(error.error))?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
@@ -135,7 +151,7 @@ fn decode(bytes: &[u8]) -> Result<Contents, HsmError> {
         let mut bytes = Zeroizing::new(vec![0; record.material.len() / 2]);
         hex::decode_to_slice(record.material, &mut bytes).map_err(|_| unusable(&"not hexadecimal"))?;
         let material = Material::from_bytes(*kind, bytes).map_err(|error| unusable(&error))?;
-        if keys.insert(name.clone(), material).is_some() {
+        if keys.insert(name.clone(), Arc::new(material)).is_some() {
             return Err(unusable(&"twice"));
         }
     }

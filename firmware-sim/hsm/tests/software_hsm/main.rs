@@ -6,6 +6,7 @@ use std::time::Duration;
 use madoguchi_time::{Deadline, Moment};
 
 mod contract;
+mod custody;
 mod defects;
 mod known_answers;
 mod store;
