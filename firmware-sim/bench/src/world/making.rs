@@ -175,7 +175,7 @@ impl Making {
         let factory = SoftwareHsm::create(&folder.card_factory(), &parts::factory_provision(self.seed, issuing))?;
         let master = factory.card_master(parts::CARD_KEY_VERSION)?;
         let deadline = ElapsingClock::shared().deadline_in(HSM);
-        hsm.import_card_master(parts::CARD_KEY_VERSION, master, deadline).map_err(HsmError::from)?;
+        hsm.import_card_master(parts::CARD_KEY_VERSION, &master, deadline).map_err(HsmError::from)?;
         Ok(hsm)
     }
 }
