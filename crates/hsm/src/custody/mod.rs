@@ -265,7 +265,7 @@ pub fn fingerprint(
             let spki = hsm.public_key(name, deadline)?;
             return Ok(Fingerprint::PublicKey(Sha256::digest(spki).into()));
         }
-        KeyKind::RecordKey => digest.update(&*hsm.derive_record_key(name, CHECKED, deadline)?),
+        KeyKind::RecordKey => digest.update(*hsm.derive_record_key(name, CHECKED, deadline)?),
         KeyKind::Hmac => digest.update(hsm.mac(name, CHECKED, deadline)?),
         KeyKind::CardMaster(length) => {
             let derivation = SessionDerivation {
