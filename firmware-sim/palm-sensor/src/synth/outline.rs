@@ -1,10 +1,12 @@
 //! The outline of a hand: where it ends, how it bulges, and where its landmarks are.
 //!
 //! Coordinates are millimetres from the middle of the palm, x to the right and y down, fingers up. The thumb of the
-//! hand as modelled points to the left; [`Outline::mirror`] says whether a frame shows it the other way round.
+//! hand as modelled points to the left; frames of a left hand show it the other way round.
 
 use rand::Rng;
 
+use super::Family;
+use super::maths::{bell, hypot, sin_cos};
 use super::random::{Purpose, normal, stream};
 
 /// A point in the plane of the hand, in mm.
@@ -32,42 +34,72 @@ struct Capsule {
     to_radius: f32,
 }
 
+/// What hands of a family have in common.
+struct Build {
+    /// Mean width of the palm, mm.
+    width: f32,
+    /// Mean length, in widths.
+    length: f32,
+    /// Corners of the palm in widths and lengths, before they are rounded off.
+    palm: [Point; 6],
+    /// How far the fingers are spread: least and most.
+    spread: [f32; 2],
+    /// Angle between the thumb and the fingers, radians.
+    thumb_angle: f32,
+}
+
+impl Build {
+    fn of(family: Family) -> Self {
+        match family {
+            Family::A => Self {
+                width: 83.0,
+                length: 1.18,
+                palm: [[-0.31, -0.36], [0.29, -0.31], [0.36, -0.04], [0.25, 0.36], [-0.23, 0.36], [-0.36, 0.02]],
+                spread: [0.7, 1.4],
+                thumb_angle: 0.85,
+            },
+            Family::B => Self {
+                width: 80.0,
+                length: 1.11,
+                palm: [[-0.29, -0.36], [0.28, -0.34], [0.34, -0.10], [0.30, 0.34], [-0.26, 0.34], [-0.33, -0.06]],
+                spread: [0.3, 1.0],
+                thumb_angle: 0.62,
+            },
+        }
+    }
+}
+
 impl Outline {
     /// The outline of the hand that `seed` names.
-    pub(super) fn new(seed: u64) -> Self {
-        let rng = &mut stream(Purpose::Outline, seed, 0);
-        let width = (83.0 + 4.5 * normal(rng)).clamp(72.0, 95.0);
-        let length = width * (1.18 + 0.035 * normal(rng)).clamp(1.08, 1.28);
+    pub(super) fn new(family: Family, seed: u64) -> Self {
+        let rng = &mut stream(family, Purpose::Outline, seed, 0);
+        let build = Build::of(family);
+        let width = (build.width + 4.5 * normal(rng)).clamp(72.0, 95.0);
+        let length = width * (build.length + 0.035 * normal(rng)).clamp(build.length - 0.1, build.length + 0.1);
         let mut near =
             |x: f32, y: f32, spread: f32| [x * width + spread * normal(rng), y * length + spread * normal(rng)];
-        let palm = [
-            near(-0.43, -0.46, 1.2),
-            near(0.41, -0.40, 1.2),
-            near(0.48, -0.05, 1.2),
-            near(0.36, 0.48, 1.2),
-            near(-0.34, 0.48, 1.2),
-            near(-0.48, 0.02, 1.2),
-        ];
+        let palm = build.palm.map(|[x, y]| near(x, y, 1.2));
         let bases = [near(-0.34, -0.44, 0.8), near(-0.11, -0.49, 0.8), near(0.12, -0.47, 0.8), near(0.34, -0.38, 0.8)];
         let thumb_base = near(-0.26, 0.20, 1.5);
-        let spread = rng.gen_range(0.7..1.4);
+        let spread = rng.gen_range(build.spread[0]..build.spread[1]);
         let girth = width * rng.gen_range(0.100..0.112);
         let mut number = 0.0;
         let fingers = bases.map(|from| {
             let angle = spread * (-0.15 + 0.13 * number) + 0.03 * normal(rng);
+            let (sin, cos) = sin_cos(angle);
             let radius = girth * if number > 2.5 { 0.86 } else { 1.0 };
             number += 1.0;
             Capsule {
                 from,
-                to: [from[0] + 75.0 * angle.sin(), from[1] - 75.0 * angle.cos()],
+                to: [from[0] + 75.0 * sin, from[1] - 75.0 * cos],
                 from_radius: radius,
                 to_radius: radius * 0.8,
             }
         });
-        let thumb_angle = 0.85 + 0.12 * normal(rng);
+        let (sin, cos) = sin_cos(build.thumb_angle + 0.12 * normal(rng));
         let thumb = Capsule {
             from: thumb_base,
-            to: [thumb_base[0] - 68.0 * thumb_angle.sin(), thumb_base[1] - 68.0 * thumb_angle.cos()],
+            to: [thumb_base[0] - 68.0 * sin, thumb_base[1] - 68.0 * cos],
             from_radius: width * 0.16,
             to_radius: width * 0.105,
         };
@@ -85,13 +117,13 @@ impl Outline {
 
     /// Signed distance to the outline in mm, negative inside.
     pub(super) fn distance(&self, point: Point) -> f32 {
-        const ROUNDING: f32 = 7.0;
-        let mut distance = polygon_distance(&self.palm, point) - ROUNDING + 4.0;
+        const ROUNDING: f32 = 13.0;
+        let mut distance = polygon_distance(&self.palm, point) - ROUNDING;
         let below_palm = [point[0], point[1] - self.length * 0.3];
         let wrist = if below_palm[1] > 0.0 {
             below_palm[0].abs() - self.wrist_half_width
         } else {
-            below_palm[0].hypot(below_palm[1]) - self.wrist_half_width
+            hypot(below_palm[0], below_palm[1]) - self.wrist_half_width
         };
         distance = smooth_union(distance, wrist, 14.0);
         distance = smooth_union(distance, self.thumb.distance(point), 12.0);
@@ -106,7 +138,7 @@ impl Outline {
     pub(super) fn height(&self, point: Point, distance: f32) -> f32 {
         let bump = |x: f32, y: f32, sigma: f32| {
             let (dx, dy) = ((point[0] - x * self.width) / sigma, (point[1] - y * self.length) / sigma);
-            (-0.5 * (dx * dx + dy * dy)).exp()
+            bell(hypot(dx, dy))
         };
         let mounts = 2.0 * [-0.33, -0.11, 0.12, 0.33].map(|x| bump(x, -0.38, 8.0)).iter().sum::<f32>();
         let edge_radius = 9.0;
@@ -141,7 +173,7 @@ pub(super) fn segment_distance(from: Point, to: Point, point: Point) -> (f32, f3
     let (dx, dy) = (to[0] - from[0], to[1] - from[1]);
     let (px, py) = (point[0] - from[0], point[1] - from[1]);
     let along = ((px * dx + py * dy) / (dx * dx + dy * dy).max(1e-9)).clamp(0.0, 1.0);
-    (along, (px - along * dx).hypot(py - along * dy))
+    (along, hypot(px - along * dx, py - along * dy))
 }
 
 /// Signed distance to a polygon, negative inside.

@@ -5,6 +5,9 @@ use std::f32::consts::TAU;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::Family;
+use super::maths::{cos, ln, sin_cos};
+
 /// A stream of numbers.
 pub(super) type Stream = ChaCha8Rng;
 
@@ -15,21 +18,27 @@ pub(super) enum Purpose {
     Vessels,
     Skin,
     Take,
+    /// Noise of a frame.
+    Noise,
+    /// What is peculiar to a camera.
+    Camera,
+    Forgery,
 }
 
-/// The stream of `seed` for `purpose`; `part` tells streams of the same purpose apart.
-pub(super) fn stream(purpose: Purpose, seed: u64, part: u64) -> Stream {
+/// The stream of `seed` for `purpose` in `family`; `part` tells streams of the same purpose apart.
+pub(super) fn stream(family: Family, purpose: Purpose, seed: u64, part: u64) -> Stream {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
     key[8..16].copy_from_slice(&part.to_le_bytes());
     key[16] = purpose as u8;
+    key[17] = family as u8;
     ChaCha8Rng::from_seed(key)
 }
 
 /// A draw from the standard normal distribution (Box and Muller 1958).
 pub(super) fn normal(rng: &mut Stream) -> f32 {
-    let radius = (-2.0 * (1.0 - rng.r#gen::<f32>()).ln()).sqrt();
-    radius * (TAU * rng.r#gen::<f32>()).cos()
+    let radius = (-2.0 * ln(1.0 - rng.r#gen::<f32>())).sqrt();
+    radius * cos(TAU * rng.r#gen::<f32>())
 }
 
 /// A smooth random function of the plane with mean 0 and variance 1: a sum of plane waves.
@@ -46,8 +55,8 @@ impl Field {
         let waves = (0..Self::WAVES)
             .map(|_| {
                 let wave_number = TAU / scale * rng.gen_range(0.4..1.2);
-                let direction = rng.gen_range(0.0..TAU);
-                [wave_number * direction.cos(), wave_number * direction.sin(), rng.gen_range(0.0..TAU)]
+                let (sin, cos) = sin_cos(rng.gen_range(0.0..TAU));
+                [wave_number * cos, wave_number * sin, rng.gen_range(0.0..TAU)]
             })
             .collect();
         Self { waves, amplitude: (2.0 / Self::WAVES as f32).sqrt() }
@@ -55,6 +64,6 @@ impl Field {
 
     /// The field at (`x`, `y`) mm.
     pub(super) fn at(&self, x: f32, y: f32) -> f32 {
-        self.amplitude * self.waves.iter().map(|[kx, ky, phase]| (kx * x + ky * y + phase).cos()).sum::<f32>()
+        self.amplitude * self.waves.iter().map(|[kx, ky, phase]| cos(kx * x + ky * y + phase)).sum::<f32>()
     }
 }

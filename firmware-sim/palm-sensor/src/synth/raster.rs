@@ -2,6 +2,8 @@
 
 use zeroize::Zeroize;
 
+use super::maths::bell;
+
 /// A plane of numbers, row by row. Wiped when dropped: most of them show a palm.
 #[derive(Clone)]
 pub(super) struct Raster {
@@ -70,7 +72,7 @@ impl Drop for Raster {
 /// One half of a Gaussian kernel, from the middle outwards; the whole sums to 1.
 fn gaussian(sigma: f32) -> Vec<f32> {
     let reach = (2.6 * sigma).ceil().max(1.0) as usize;
-    let mut kernel: Vec<f32> = (0..=reach).map(|i| (-0.5 * (i as f32 / sigma).powi(2)).exp()).collect();
+    let mut kernel: Vec<f32> = (0..=reach).map(|i| bell(i as f32 / sigma)).collect();
     let sum = kernel[0] + 2.0 * kernel[1..].iter().sum::<f32>();
     kernel.iter_mut().for_each(|weight| *weight /= sum);
     kernel

@@ -1,9 +1,13 @@
 //! A palm as light sees it: absorption of the veins after scattering, brightness of the skin, outline, relief. All of
 //! it in the hand's own coordinates, so that a frame is this seen through a pose.
 
+use super::Wavelength;
+use super::exposure::{Blood, Look, Subject};
+use super::maths::{exp, square};
+use super::optics::SkinOptics;
 use super::outline::{Outline, Point, segment_distance};
 use super::raster::Raster;
-use super::skin;
+use super::skin::Skin;
 use super::vessels::Segment;
 
 /// A grid of points over the hand.
@@ -55,44 +59,65 @@ impl Grid {
 
 /// What a frame samples at a point of the hand.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Sample {
+struct Sample {
     /// Absorbance of wide veins.
-    pub(super) wide: f32,
+    wide: f32,
     /// Absorbance of narrow veins, which cold and posture empty first.
-    pub(super) narrow: f32,
+    narrow: f32,
     /// Logarithm of the skin's albedo.
-    pub(super) log_albedo: f32,
+    log_albedo: f32,
     /// Signed distance to the outline, mm, negative inside.
-    pub(super) outline: f32,
+    outline: f32,
 }
 
 /// The maps of one palm.
 pub(super) struct Tissue {
-    samples: Vec<Sample>,
-    /// Height above the plane of the hand and its two derivatives, on [`COARSE`].
-    relief: Vec<[f32; 3]>,
+    /// One plane of samples for each wavelength.
+    samples: [Vec<Sample>; 2],
+    relief: Relief,
+}
+
+/// A palm as one light shows it.
+pub(super) struct LitTissue<'a> {
+    samples: &'a [Sample],
+    relief: &'a Relief,
+    /// Share of the veins' absorption that is there.
+    veins: f32,
 }
 
 impl Tissue {
-    /// The maps of a hand with these veins, whose skin `skin_seed` names.
-    pub(super) fn new(outline: &Outline, vessels: &[Segment], skin_seed: u64) -> Self {
-        let wide = absorbance(vessels, |segment| segment.radius >= NARROW_BELOW);
-        let narrow = absorbance(vessels, |segment| segment.radius < NARROW_BELOW);
-        let log_albedo = skin::log_albedo(skin_seed, outline, FINE);
+    /// The maps of a hand with these veins and this skin, which has these properties at each wavelength.
+    pub(super) fn new(optics: [SkinOptics; 2], outline: &Outline, vessels: &[Segment], skin: &Skin) -> Self {
+        let wide = absorbances(optics, vessels, |segment| segment.radius >= NARROW_BELOW);
+        let narrow = absorbances(optics, vessels, |segment| segment.radius < NARROW_BELOW);
         let distances = on_coarse_grid(|point| outline.distance(point));
-        let samples = (0..FINE.width * FINE.height)
-            .map(|i| Sample {
-                wide: wide.values[i],
-                narrow: narrow.values[i],
-                log_albedo: log_albedo.values[i],
-                outline: interpolate(&distances, FINE.point(i)),
-            })
-            .collect();
-        Self { samples, relief: relief(outline, &distances) }
+        let samples = [0, 1].map(|light: usize| {
+            let log_albedo = skin.log_albedo(optics[light], Wavelength::ALL[light]);
+            (0..FINE.width * FINE.height)
+                .map(|i| Sample {
+                    wide: wide[light].values[i],
+                    narrow: narrow[light].values[i],
+                    log_albedo: log_albedo.values[i],
+                    outline: interpolate(&distances, FINE.point(i)),
+                })
+                .collect()
+        });
+        Self { samples, relief: Relief::new(outline, &distances) }
     }
 
+    /// The palm as this light shows it, with this share of its veins' absorption.
+    pub(super) fn in_light(&self, wavelength: Wavelength, veins: f32) -> LitTissue<'_> {
+        let samples = match wavelength {
+            Wavelength::NearInfrared => &self.samples[0],
+            Wavelength::Red => &self.samples[1],
+        };
+        LitTissue { samples, relief: &self.relief, veins }
+    }
+}
+
+impl LitTissue<'_> {
     /// The maps at `point`. Fingers and wrist go on beyond the maps' edge.
-    pub(super) fn sample(&self, point: Point) -> Sample {
+    fn sample(&self, point: Point) -> Sample {
         let [x, y] = FINE.position(point);
         let (x, y) = (x.clamp(0.0, FINE.width as f32 - 1.001), y.clamp(0.0, FINE.height as f32 - 1.001));
         let (column, row) = (x as usize, y as usize);
@@ -111,28 +136,33 @@ impl Tissue {
             outline: mix(|s| s.outline),
         }
     }
+}
 
-    /// Height above the plane of the hand at `point`, mm, and its slope along x and y.
-    pub(super) fn relief(&self, point: Point) -> [f32; 3] {
-        let [x, y] = COARSE.position(point);
-        let column = x.clamp(0.0, (COARSE.width - 1) as f32) as usize;
-        let row = y.clamp(0.0, (COARSE.height - 1) as f32) as usize;
-        self.relief[row * COARSE.width + column]
+impl Subject for LitTissue<'_> {
+    fn relief(&self, point: Point) -> [f32; 3] {
+        self.relief.at(point)
+    }
+
+    fn edge(&self, point: Point) -> f32 {
+        self.sample(point).outline
+    }
+
+    fn look(&self, point: Point, blood: Blood) -> Look {
+        let sample = self.sample(point);
+        let absorbed = self.veins * (blood.wide * sample.wide + blood.narrow * sample.narrow);
+        Look { edge: sample.outline, reflectance: exp(sample.log_albedo - absorbed), glow: 0.0 }
     }
 }
 
 /// Veins narrower than this (radius, mm) count as narrow.
 const NARROW_BELOW: f32 = 0.75;
-/// Loss of contrast per mm of depth.
-const ATTENUATION: f32 = 0.42;
-/// Absorbance per mm of blood.
-const ABSORPTION: f32 = 0.46;
 /// Lower limits of the layers in which veins are blurred together, mm.
 const LAYERS: [f32; 4] = [0.0, 1.2, 2.2, 3.4];
 
-/// The absorbance of the chosen veins as seen from the skin: scattering blurs them the more, the deeper they lie.
-fn absorbance(vessels: &[Segment], chosen: impl Fn(&Segment) -> bool) -> Raster {
-    let mut total = Raster::filled(FINE.width, FINE.height, 0.0);
+/// The absorbance of the chosen veins as seen from the skin, at each wavelength: scattering blurs them the more, the
+/// deeper they lie.
+fn absorbances(optics: [SkinOptics; 2], vessels: &[Segment], chosen: impl Fn(&Segment) -> bool) -> [Raster; 2] {
+    let mut totals = [(); 2].map(|()| Raster::filled(FINE.width, FINE.height, 0.0));
     for (layer, &top) in LAYERS.iter().enumerate() {
         let bottom = LAYERS.get(layer + 1).copied().unwrap_or(f32::MAX);
         let inside: Vec<&Segment> =
@@ -140,25 +170,29 @@ fn absorbance(vessels: &[Segment], chosen: impl Fn(&Segment) -> bool) -> Raster 
         if inside.is_empty() {
             continue;
         }
-        let mut plane = Raster::filled(FINE.width, FINE.height, 0.0);
-        for segment in &inside {
-            draw_chord(segment, &mut plane);
-        }
         let mean_depth = inside.iter().map(|s| s.depth).sum::<f32>() / inside.len() as f32;
-        let sigma = (0.28 + 0.42 * mean_depth) / FINE.pitch;
-        plane.blur(sigma, sigma);
-        for (sum, value) in total.values.iter_mut().zip(&plane.values) {
-            *sum += value;
+        for (total, optics) in totals.iter_mut().zip(optics) {
+            let mut plane = Raster::filled(FINE.width, FINE.height, 0.0);
+            for segment in &inside {
+                draw_chord(segment, optics, &mut plane);
+            }
+            for lobe in optics.lobes(mean_depth) {
+                let mut spread = plane.clone();
+                spread.blur(lobe.sigma / FINE.pitch, lobe.sigma / FINE.pitch);
+                for (sum, value) in total.values.iter_mut().zip(&spread.values) {
+                    *sum += lobe.weight * value;
+                }
+            }
         }
     }
-    total
+    totals
 }
 
 /// Draws how much light a vein takes along the line of sight: chord length, weakened by the tissue above it.
-fn draw_chord(segment: &Segment, plane: &mut Raster) {
+fn draw_chord(segment: &Segment, optics: SkinOptics, plane: &mut Raster) {
     // A vein narrower than the grid is drawn wider and fainter, so that its area stays right.
     let radius = segment.radius.max(0.55);
-    let strength = (segment.radius / radius).powi(2) * ABSORPTION * (-ATTENUATION * segment.depth).exp();
+    let strength = square(segment.radius / radius) * optics.blood * optics.transmission(segment.depth);
     FINE.near_segment(segment.from, segment.to, radius, |i, point| {
         let distance = segment_distance(segment.from, segment.to, point).1;
         if distance < radius {
@@ -173,12 +207,15 @@ pub(super) fn on_coarse_grid(function: impl Fn(Point) -> f32) -> Vec<f32> {
     (0..COARSE.width * COARSE.height).map(|i| function(COARSE.point(i))).collect()
 }
 
-fn relief(outline: &Outline, distances: &[f32]) -> Vec<[f32; 3]> {
-    let heights: Vec<f32> =
-        distances.iter().enumerate().map(|(i, &distance)| outline.height(COARSE.point(i), distance)).collect();
-    let (width, height) = (COARSE.width, COARSE.height);
-    (0..heights.len())
-        .map(|i| {
+/// Height above the plane of the hand, mm, and its slopes along x and y, on [`COARSE`].
+struct Relief(Vec<[f32; 3]>);
+
+impl Relief {
+    fn new(outline: &Outline, distances: &[f32]) -> Self {
+        let heights: Vec<f32> =
+            distances.iter().enumerate().map(|(i, &distance)| outline.height(COARSE.point(i), distance)).collect();
+        let (width, height) = (COARSE.width, COARSE.height);
+        let slopes = (0..heights.len()).map(|i| {
             let (x, y) = (i % width, i / width);
             let slope = |before: usize, after: usize, steps: usize| {
                 (heights[after] - heights[before]) / (steps.max(1) as f32 * COARSE.pitch)
@@ -190,8 +227,16 @@ fn relief(outline: &Outline, distances: &[f32]) -> Vec<[f32; 3]> {
                 slope(y * width + left, y * width + right, right - left),
                 slope(above * width + x, below * width + x, below - above),
             ]
-        })
-        .collect()
+        });
+        Self(slopes.collect())
+    }
+
+    fn at(&self, point: Point) -> [f32; 3] {
+        let [x, y] = COARSE.position(point);
+        let column = x.clamp(0.0, (COARSE.width - 1) as f32) as usize;
+        let row = y.clamp(0.0, (COARSE.height - 1) as f32) as usize;
+        self.0[row * COARSE.width + column]
+    }
 }
 
 /// The value at `point` of a function given on [`COARSE`]; the border's values go on outside.

@@ -1,19 +1,11 @@
-//! The veins of a palm, grown by space colonisation (Runions et al. 2005) and given calibres by Murray's law.
+//! Veins grown by space colonisation (Runions et al. 2005) and given calibres from their tips by Murray's law.
 
 use rand::Rng;
 
-use super::outline::{Outline, Point};
-use super::random::{Field, Purpose, Stream, normal, stream};
-
-/// A stretch of vein.
-pub(super) struct Segment {
-    pub(super) from: Point,
-    pub(super) to: Point,
-    /// Radius in mm.
-    pub(super) radius: f32,
-    /// Depth under the skin in mm.
-    pub(super) depth: f32,
-}
+use super::super::maths::{hypot, power, square};
+use super::super::outline::{Outline, Point};
+use super::super::random::{Field, Stream, normal};
+use super::{Segment, squared_distance};
 
 /// Calibre of the widest vein, mm.
 const MAX_RADIUS: f32 = 1.6;
@@ -26,7 +18,7 @@ const MAX_ROUNDS: usize = 160;
 
 /// What makes one person's veins differ in kind from another's.
 struct Habit {
-    attractors: usize,
+    attractors: u32,
     kill_distance: f32,
     influence_distance: f32,
     tortuosity: f32,
@@ -42,11 +34,10 @@ struct Node {
     children: Vec<usize>,
 }
 
-/// The veins that `seed` names, grown inside `outline`.
-pub(super) fn grow(seed: u64, outline: &Outline) -> Vec<Segment> {
-    let rng = &mut stream(Purpose::Vessels, seed, 0);
+/// Grows veins inside `outline`.
+pub(super) fn grow(rng: &mut Stream, outline: &Outline) -> Vec<Segment> {
     let habit = Habit {
-        attractors: rng.gen_range(900..=1300),
+        attractors: rng.gen_range(900..=1300_u32),
         kill_distance: rng.gen_range(2.7..4.2),
         influence_distance: rng.gen_range(14.0..24.0),
         tortuosity: rng.gen_range(0.25..0.6),
@@ -78,8 +69,9 @@ pub(super) fn grow(seed: u64, outline: &Outline) -> Vec<Segment> {
 fn scatter_attractors(rng: &mut Stream, habit: &Habit, outline: &Outline) -> Vec<Point> {
     let density = Field::new(rng, 26.0);
     let [half_width, half_height] = [0.75 * outline.width, 0.75 * outline.length];
-    let mut attractors = Vec::with_capacity(habit.attractors);
-    while attractors.len() < habit.attractors {
+    let wanted = habit.attractors as usize;
+    let mut attractors = Vec::with_capacity(wanted);
+    while attractors.len() < wanted {
         let at = [rng.gen_range(-half_width..half_width), rng.gen_range(-half_height..half_height)];
         if outline.distance(at) < -2.0 && rng.r#gen::<f32>() < 0.75 + 0.3 * density.at(at[0], at[1]) {
             attractors.push(at);
@@ -92,12 +84,12 @@ fn scatter_attractors(rng: &mut Stream, habit: &Habit, outline: &Outline) -> Vec
 fn roots(rng: &mut Stream, outline: &Outline) -> Vec<Node> {
     let mut roots = Vec::new();
     let mut root = |at: Point, direction: Point| roots.push(Node { at, parent: None, direction, children: Vec::new() });
-    let wrist_roots = rng.gen_range(3..=6);
+    let wrist_roots = rng.gen_range(3..=6_u8);
     for i in 0..wrist_roots {
-        let across = (i as f32 + rng.gen_range(0.2..0.8)) / wrist_roots as f32 * 2.0 - 1.0;
+        let across = (f32::from(i) + rng.gen_range(0.2..0.8)) / f32::from(wrist_roots) * 2.0 - 1.0;
         root([across * (outline.wrist_half_width() - 3.0), 0.74 * outline.length], [0.0, -1.0]);
     }
-    for _ in 0..rng.gen_range(1..=3) {
+    for _ in 0..rng.gen_range(1..=3_u8) {
         let side = if rng.r#gen() { 1.0 } else { -1.0 };
         let y = rng.gen_range(-0.3..0.35) * outline.length;
         let mut x = side * outline.width * 0.6;
@@ -107,8 +99,8 @@ fn roots(rng: &mut Stream, outline: &Outline) -> Vec<Node> {
         root([x, y], [-side, 0.0]);
     }
     let bases = outline.finger_bases();
-    for _ in 0..rng.gen_range(1..=3) {
-        let gap = rng.gen_range(0..3);
+    for _ in 0..rng.gen_range(1..=3_u8) {
+        let gap = rng.gen_range(0..3_u8) as usize;
         let middle = |axis: usize| 0.5 * (bases[gap][axis] + bases[gap + 1][axis]);
         root([middle(0) + normal(rng), middle(1) + 3.0], [0.0, 1.0]);
     }
@@ -133,11 +125,11 @@ fn colonise(rng: &mut Stream, habit: &Habit, outline: &Outline, attractors: Vec<
             }
         }
         seen = nodes.len();
-        attractors.retain(|(_, _, distance)| *distance > habit.kill_distance.powi(2));
+        attractors.retain(|(_, _, distance)| *distance > square(habit.kill_distance));
 
         let mut pull = vec![[0.0; 2]; nodes.len()];
         for (at, nearest, distance) in &attractors {
-            if *distance < habit.influence_distance.powi(2) {
+            if *distance < square(habit.influence_distance) {
                 for axis in 0..2 {
                     pull[*nearest][axis] += (at[axis] - nodes[*nearest].at[axis]) / distance.sqrt();
                 }
@@ -148,18 +140,18 @@ fn colonise(rng: &mut Stream, habit: &Habit, outline: &Outline, attractors: Vec<
                 continue;
             }
             let at = nodes[i].at;
-            let strength = pull[0].hypot(pull[1]).max(1e-6);
+            let strength = hypot(pull[0], pull[1]).max(1e-6);
             let wanted = [0, 1].map(|axis: usize| {
                 pull[axis] / strength
                     + 0.45 * nodes[i].direction[axis]
                     + habit.tortuosity * bend[axis].at(at[0], at[1])
                     + 0.2 * normal(rng)
             });
-            let length = wanted[0].hypot(wanted[1]).max(1e-6);
+            let length = hypot(wanted[0], wanted[1]).max(1e-6);
             let direction = wanted.map(|component| component / length);
             let tip = [at[0] + STEP * direction[0], at[1] + STEP * direction[1]];
             let crowded =
-                nodes[i].children.iter().any(|&child| squared_distance(nodes[child].at, tip) < (0.4 * STEP).powi(2));
+                nodes[i].children.iter().any(|&child| squared_distance(nodes[child].at, tip) < square(0.4 * STEP));
             if !crowded && outline.distance(tip) < -1.0 {
                 let child = nodes.len();
                 nodes[i].children.push(child);
@@ -178,7 +170,7 @@ fn colonise(rng: &mut Stream, habit: &Habit, outline: &Outline, attractors: Vec<
 /// Radii by Murray's law: the powers of the branches' radii add up to that of the stem. Nodes come after their parents.
 fn calibres(nodes: &[Node], habit: &Habit) -> Vec<f32> {
     let mut powers = vec![0.0_f32; nodes.len()];
-    let tip = habit.tip_radius.powf(habit.murray);
+    let tip = power(habit.tip_radius, habit.murray);
     for (i, node) in nodes.iter().enumerate().rev() {
         if node.children.is_empty() {
             powers[i] = tip;
@@ -187,7 +179,7 @@ fn calibres(nodes: &[Node], habit: &Habit) -> Vec<f32> {
             powers[parent] += powers[i];
         }
     }
-    powers.into_iter().map(|power| power.powf(1.0 / habit.murray).min(MAX_RADIUS)).collect()
+    powers.into_iter().map(|total| power(total, 1.0 / habit.murray).min(MAX_RADIUS)).collect()
 }
 
 /// Nearly half of the tips join another vein nearby: (tip, other node).
@@ -204,7 +196,7 @@ fn anastomoses(rng: &mut Stream, nodes: &[Node]) -> Vec<(usize, usize)> {
             .enumerate()
             .filter_map(|(j, node)| {
                 let (dx, dy) = (node.at[0] - tip.at[0], node.at[1] - tip.at[1]);
-                let distance = dx.hypot(dy);
+                let distance = hypot(dx, dy);
                 let ahead = dx * tip.direction[0] + dy * tip.direction[1] > 0.35 * distance;
                 (j != i && distance > STEP && distance < REACH && ahead).then_some((distance, j))
             })
@@ -212,8 +204,4 @@ fn anastomoses(rng: &mut Stream, nodes: &[Node]) -> Vec<(usize, usize)> {
         joints.extend(nearest.map(|(_, j)| (i, j)));
     }
     joints
-}
-
-fn squared_distance(a: Point, b: Point) -> f32 {
-    (a[0] - b[0]).powi(2) + (a[1] - b[1]).powi(2)
 }
