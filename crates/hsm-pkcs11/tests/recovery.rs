@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{PIN, beside, new_token, open, set_pin, slot_of, soon, trial};
+use common::{PIN, beside, new_token, open, set_pin, slot_of, softhsm2, soon, trial};
 use hsm::{Hsm, HsmError, KeyKind, KeyName, SignatureAlgorithm};
 use hsm_pkcs11::{Pkcs11Hsm, TokenSelector};
 use libtest_mimic::Arguments;
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         again.env(ADDRESS, format!("unix:path={}", folder.join("client").display()));
     });
     // As long as it is open, nobody finalises SoftHSM2 under a test that uses it past the adapter.
-    let _kept = open(new_token("kept"));
+    let _kept = open(new_token(softhsm2(), "kept"));
     assert!(RELAY.set(Relay::start(&folder)).is_ok());
     let conclusion = libtest_mimic::run(
         &arguments,
@@ -60,14 +60,10 @@ static LINE: std::sync::Mutex<()> = std::sync::Mutex::new(());
 /// A token of SoftHSM2 in another process, with the keys of the series. They are made without the line between, which does not
 /// carry `CKA_ALLOWED_MECHANISMS` back.
 fn remote(label: &str) -> Pkcs11Hsm {
-    let local = open(new_token(label));
+    let local = open(new_token(softhsm2(), label));
     local.generate(&signing(), KeyKind::EcP256, soon()).unwrap().unwrap();
     local.generate(&reference(), KeyKind::Hmac, soon()).unwrap().unwrap();
-    open(TokenSelector {
-        module: client(),
-        label: Some(label.to_owned()),
-        ..TokenSelector::default()
-    })
+    open(TokenSelector { module: client(), label: Some(label.to_owned()), ..TokenSelector::default() })
 }
 
 fn reference() -> KeyName {
@@ -172,10 +168,10 @@ fn while_the_hsm_is_away_it_is_unreachable() {
 /// Somebody else in the program logs the token out; eight threads find out. (Not while they are inside: SoftHSM2 itself does not
 /// stand that.)
 fn it_is_logged_out_behind_its_back() {
-    let hsm = open(new_token("logged-out"));
+    let hsm = open(new_token(softhsm2(), "logged-out"));
     hsm.generate(&signing(), KeyKind::EcP256, soon()).unwrap().unwrap();
     let spki = hsm.public_key(&signing(), soon()).unwrap();
-    let context = beside();
+    let context = beside(&softhsm2());
     let slot = slot_of(&context, "logged-out");
     for round in 0..15_u8 {
         context.open_ro_session(slot).unwrap().logout().unwrap();
@@ -195,9 +191,9 @@ fn it_is_logged_out_behind_its_back() {
 }
 
 fn a_pin_that_was_changed_is_given_once() {
-    let hsm = open(new_token("changed-pin"));
+    let hsm = open(new_token(softhsm2(), "changed-pin"));
     hsm.generate(&signing(), KeyKind::EcP256, soon()).unwrap().unwrap();
-    let context = beside();
+    let context = beside(&softhsm2());
     context.open_ro_session(slot_of(&context, "changed-pin")).unwrap().logout().unwrap();
     set_pin("changed-pin", "user-5678");
     for _ in 0..3 {
@@ -211,7 +207,7 @@ fn a_pin_that_was_changed_is_given_once() {
 }
 
 fn two_tokens_of_one_module_live_apart() {
-    let (first, second) = (open(new_token("first")), open(new_token("second")));
+    let (first, second) = (open(new_token(softhsm2(), "first")), open(new_token(softhsm2(), "second")));
     for hsm in [&first, &second] {
         hsm.generate(&signing(), KeyKind::EcP256, soon()).unwrap().unwrap();
     }

@@ -8,8 +8,9 @@ use std::fs;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
-use common::{PIN, beside, new_token, open, slot_of, softhsm2, soon, trial};
-use hsm::contract::{CASES, Fixture, required_keys};
+use common::{PIN, Provisioned, beside, new_token, open, provisioned, slot_of, softhsm2, soon, trial};
+use hsm::contract::{CASES, Fixture};
+use hsm::custody;
 use hsm::{Hsm, HsmError, KeyKind, KeyName};
 use hsm_pkcs11::{KeyWrap, Pin, Pkcs11Hsm, TokenError, TokenSelector};
 use libtest_mimic::{Arguments, Trial};
@@ -27,6 +28,12 @@ fn main() -> ExitCode {
             })
         })
         .collect();
+    trials.extend(custody::contract::CASES.iter().map(|(name, check)| {
+        Trial::test(format!("custody::{name}"), || {
+            check(&custody_fixture());
+            Ok(())
+        })
+    }));
     trials.extend([
         trial("a_wrong_pin_is_told_and_not_tried_again", a_wrong_pin_is_told_and_not_tried_again),
         trial("a_token_that_is_not_there_is_told", a_token_that_is_not_there_is_told),
@@ -36,26 +43,25 @@ fn main() -> ExitCode {
         trial("it_is_found_to_do_what_softhsm2_does", it_is_found_to_do_what_softhsm2_does),
     ]);
     // As long as it is open, nobody finalises SoftHSM2 under a test that uses it past the adapter.
-    let _kept = open(new_token("kept"));
+    let _kept = open(new_token(softhsm2(), "kept"));
     let conclusion = libtest_mimic::run(&arguments, trials);
     let _ = fs::remove_dir_all(folder);
     conclusion.exit_code()
 }
 
 fn fixture() -> Fixture {
-    static PROVISIONED: OnceLock<Arc<Pkcs11Hsm>> = OnceLock::new();
-    let hsm = PROVISIONED.get_or_init(|| {
-        let hsm = open(new_token("contract"));
-        for (name, kind) in required_keys() {
-            hsm.generate(&name, kind, soon()).expect("made").expect("as it was to be");
-        }
-        Arc::new(hsm)
-    });
-    Fixture { hsm: Arc::clone(hsm) as Arc<dyn Hsm>, clock: SystemClock::shared(), lacks: Vec::new() }
+    static PROVISIONED: OnceLock<Provisioned> = OnceLock::new();
+    common::fixture(PROVISIONED.get_or_init(|| provisioned(open(new_token(softhsm2(), "contract")))))
+}
+
+fn custody_fixture() -> custody::contract::Fixture {
+    static EMPTY: OnceLock<Arc<Pkcs11Hsm>> = OnceLock::new();
+    let hsm = EMPTY.get_or_init(|| Arc::new(open(new_token(softhsm2(), "custody"))));
+    custody::contract::Fixture { custody: Arc::clone(hsm) as _, clock: SystemClock::shared() }
 }
 
 fn a_wrong_pin_is_told_and_not_tried_again() {
-    let selector = new_token("wrong-pin");
+    let selector = new_token(softhsm2(), "wrong-pin");
     let refused = Pkcs11Hsm::open(selector.clone(), Pin::from("user-4321"), SystemClock::shared());
     assert!(matches!(refused, Err(TokenError::PinRefused)), "{refused:?}");
     open(selector);
@@ -74,8 +80,8 @@ fn a_foreign_key_of_our_name_is_not_ours() {
     use cryptoki::mechanism::Mechanism;
     use cryptoki::object::Attribute;
 
-    let hsm = open(new_token("foreign"));
-    let context = beside();
+    let hsm = open(new_token(softhsm2(), "foreign"));
+    let context = beside(&softhsm2());
     let slot = slot_of(&context, "foreign");
     // The adapter has logged in for the whole process.
     let session = context.open_rw_session(slot).unwrap();
@@ -95,7 +101,7 @@ fn a_foreign_key_of_our_name_is_not_ours() {
 }
 
 fn a_name_is_given_once() {
-    let hsm = open(new_token("names"));
+    let hsm = open(new_token(softhsm2(), "names"));
     let name = KeyName::card_master(0x21);
     let kind = KeyKind::CardMaster(hsm::AesLength::Aes128);
     hsm.generate(&name, kind, soon()).unwrap().unwrap();
@@ -107,7 +113,7 @@ fn a_name_is_given_once() {
 }
 
 fn it_is_found_to_do_what_softhsm2_does() {
-    let able = open(new_token("capabilities")).capabilities();
+    let able = open(new_token(softhsm2(), "capabilities")).capabilities();
     assert!(able.ec_p256 && able.ec_p384 && able.rsa_2048 && able.aes_cmac && able.hmac_sha256, "{able}");
     // SoftHSM2 2.6: neither hashes for ECDSA nor derives, and fills up what it wraps.
     assert!(!able.ecdsa_sha256 && !able.ecdsa_sha384 && !able.sp800_108, "{able}");
@@ -115,7 +121,7 @@ fn it_is_found_to_do_what_softhsm2_does() {
 }
 
 fn it_gives_no_key_away() {
-    let hsm = open(new_token("honest"));
+    let hsm = open(new_token(softhsm2(), "honest"));
     let name = KeyName::new(KeyName::LOG_SIGNING);
     hsm.generate(&name, KeyKind::EcP256, soon()).unwrap().unwrap();
     let honesty = hsm.prove_honesty(soon()).expect("SoftHSM2 keeps its keys");

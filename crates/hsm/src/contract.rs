@@ -9,6 +9,10 @@
 
 #![expect(clippy::unwrap_used, reason = "the suite runs in tests, where a failure is to be a panic")]
 
+mod card;
+
+pub use card::{enciphers_the_keys_of_the_next_version, makes_key_pairs_for_one_card, tells_what_is_not_for_cards};
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +22,10 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use spki::DecodePublicKey;
 
-use crate::{AesLength, Hsm, HsmError, KeyKind, KeyName, Sealed, SessionDerivation, SignatureAlgorithm, sealing};
+use crate::{
+    AesLength, CardKeyPairKind, CardKeySet, Hsm, HsmError, KeyKind, KeyName, Sealed, SessionDerivation,
+    SignatureAlgorithm, sealing,
+};
 
 /// A module to be put through the suite.
 pub struct Fixture {
@@ -28,6 +35,8 @@ pub struct Fixture {
     pub clock: SharedClock,
     /// Kinds of keys that the module does not offer. A kind that stands here without need fails the suite.
     pub lacks: Vec<KeyKind>,
+    /// The masters of cards that the module holds, by key version: what only a card can open is opened with them.
+    pub card_masters: Vec<(u8, Vec<u8>)>,
 }
 
 impl Fixture {
@@ -59,7 +68,8 @@ pub fn required_keys() -> Vec<(KeyName, KeyKind)> {
     named.chain(masters).collect()
 }
 
-const CARD_MASTERS: [(u8, AesLength); 4] =
+/// The key versions of the masters of cards among [`required_keys`], which the module is given from outside.
+pub const CARD_MASTERS: [(u8, AesLength); 4] =
     [(0x11, AesLength::Aes128), (0x12, AesLength::Aes192), (0x13, AesLength::Aes256), (0x14, AesLength::Aes256)];
 
 /// A check of the suite.
@@ -88,6 +98,7 @@ macro_rules! cases {
 cases! { $
     names_itself lists_its_keys signs_with_each_kind tells_unknown_keys tells_wrong_kinds
     derives_the_same_again derives_apart derives_no_more_than_the_master_holds seals_and_opens
+    makes_key_pairs_for_one_card enciphers_the_keys_of_the_next_version tells_what_is_not_for_cards
     refuses_what_was_tampered_with keeps_deadlines serves_several_threads
 }
 
@@ -284,6 +295,8 @@ pub fn keeps_deadlines(fixture: &Fixture) {
         hsm.public_key(&name, passed).map(drop),
         hsm.sign(&name, SignatureAlgorithm::EcdsaP256Sha256, b"message", passed).map(drop),
         hsm.derive_session(&derivation(0x13, 16), passed).map(drop),
+        hsm.make_card_key_pair(CardKeyPairKind::EcP384, &CardKeySet::from(&derivation(0x13, 16)), passed).map(drop),
+        hsm.encipher_card_keys(&CardKeySet::from(&derivation(0x13, 16)), 0x14, passed).map(drop),
         hsm.derive_record_key(&record, b"context", passed).map(drop),
         hsm.mac(&hmac, b"message", passed).map(drop),
     ];

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use hsm::Hsm;
-use hsm::contract::{Fixture, required_keys};
+use hsm::contract::{CARD_MASTERS, Fixture, required_keys};
 use madoguchi_time::SystemClock;
 use sim_hsm::{Provision, SoftwareHsm};
 
@@ -15,7 +15,16 @@ pub(crate) static MODULE: LazyLock<Arc<SoftwareHsm>> = LazyLock::new(|| {
 });
 
 fn module() -> Fixture {
-    Fixture { hsm: Arc::clone(&*MODULE) as Arc<dyn Hsm>, clock: SystemClock::shared(), lacks: Vec::new() }
+    Fixture {
+        hsm: Arc::clone(&*MODULE) as Arc<dyn Hsm>,
+        clock: SystemClock::shared(),
+        lacks: Vec::new(),
+        card_masters: card_masters(),
+    }
+}
+
+pub(crate) fn card_masters() -> Vec<(u8, Vec<u8>)> {
+    CARD_MASTERS.into_iter().map(|(version, _)| (version, MODULE.card_master(version).unwrap().to_vec())).collect()
 }
 
 hsm::contract_suite!(module);

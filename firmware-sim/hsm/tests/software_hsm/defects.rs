@@ -2,8 +2,8 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use hsm::contract::{self, Fixture};
 use hsm::{
@@ -14,7 +14,7 @@ use madoguchi_time::{Deadline, Moment, SystemClock};
 use sim_hsm::SoftwareHsm;
 use zeroize::Zeroizing;
 
-use crate::contract::MODULE;
+use crate::contract::{MODULE, card_masters};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Mistake {
@@ -35,6 +35,14 @@ enum Mistake {
     StretchesTheMaster,
     IgnoresDeadlines,
     MixesUpThreads,
+    MakesOneKeyPair,
+    WrapsForAnotherCard,
+    GivesAnotherPublicKey,
+    KeepsTheKeyPair,
+    EnciphersForAnotherCard,
+    SendsThePresentKeys,
+    SendsAWrongCheckValue,
+    SendsKeysInWrongOrder,
 }
 
 /// A module that is right but for one mistake.
@@ -95,6 +103,9 @@ impl Hsm for Mistaken {
         if self.makes(Mistake::KeyHidden) {
             keys.pop();
         }
+        if self.makes(Mistake::KeepsTheKeyPair) && self.calls.load(Ordering::SeqCst) > 0 {
+            keys.push(KeyName::new("zzz"));
+        }
         Ok(keys)
     }
 
@@ -140,7 +151,23 @@ impl Hsm for Mistaken {
         card: &CardKeySet,
         deadline: Deadline,
     ) -> Result<WrappedKeyPair, HsmError> {
-        self.inner.make_card_key_pair(kind, card, self.deadline(deadline)).map_err(|error| self.error(error))
+        static ONE: OnceLock<WrappedKeyPair> = OnceLock::new();
+        let mut card = card.clone();
+        if self.makes(Mistake::WrapsForAnotherCard) {
+            card.diversification[9] ^= 9;
+        }
+        let deadline = self.deadline(deadline);
+        let mut made = self.inner.make_card_key_pair(kind, &card, deadline).map_err(|error| self.error(error))?;
+        if self.makes(Mistake::GivesAnotherPublicKey) {
+            made.public_key = self.inner.make_card_key_pair(kind, &card, deadline)?.public_key;
+        }
+        if self.makes(Mistake::KeepsTheKeyPair) {
+            self.number();
+        }
+        if self.makes(Mistake::MakesOneKeyPair) && kind == CardKeyPairKind::Rsa2048 {
+            made = ONE.get_or_init(|| made).clone();
+        }
+        Ok(made)
     }
 
     fn encipher_card_keys(
@@ -149,7 +176,20 @@ impl Hsm for Mistaken {
         next: u8,
         deadline: Deadline,
     ) -> Result<EncipheredKeys, HsmError> {
-        self.inner.encipher_card_keys(present, next, self.deadline(deadline)).map_err(|error| self.error(error))
+        let mut present = present.clone();
+        if self.makes(Mistake::EnciphersForAnotherCard) {
+            present.diversification[0] ^= 1;
+        }
+        let next = if self.makes(Mistake::SendsThePresentKeys) { present.key_version } else { next };
+        let sent = self.inner.encipher_card_keys(&present, next, self.deadline(deadline));
+        let mut sent = sent.map_err(|error| self.error(error))?;
+        if self.makes(Mistake::SendsAWrongCheckValue) {
+            sent.mac.check_value = sent.enc.check_value;
+        }
+        if self.makes(Mistake::SendsKeysInWrongOrder) {
+            std::mem::swap(&mut sent.enc, &mut sent.mac);
+        }
+        Ok(sent)
     }
 
     fn derive_record_key(
@@ -184,7 +224,7 @@ impl Hsm for Mistaken {
 
 fn fixture(mistake: Mistake) -> Fixture {
     let hsm = Mistaken { inner: Arc::clone(&MODULE), mistake, calls: AtomicU8::new(0) };
-    Fixture { hsm: Arc::new(hsm), clock: SystemClock::shared(), lacks: Vec::new() }
+    Fixture { hsm: Arc::new(hsm), clock: SystemClock::shared(), lacks: Vec::new(), card_masters: card_masters() }
 }
 
 type Check = fn(&Fixture);
@@ -195,7 +235,7 @@ fn outcome(check: Check, fixture: &Fixture) -> Result<(), Box<dyn Any + Send>> {
 
 #[test]
 fn every_mistake_is_found() {
-    let mistakes: [(Mistake, Check); 18] = [
+    let mistakes: [(Mistake, Check); 28] = [
         (Mistake::NoSerial, contract::names_itself),
         (Mistake::KeysOutOfOrder, contract::lists_its_keys),
         (Mistake::KeyHidden, contract::lists_its_keys),
@@ -214,6 +254,16 @@ fn every_mistake_is_found() {
         (Mistake::UsesOneRecordKey, contract::refuses_what_was_tampered_with),
         (Mistake::IgnoresDeadlines, contract::keeps_deadlines),
         (Mistake::MixesUpThreads, contract::serves_several_threads),
+        (Mistake::MakesOneKeyPair, contract::makes_key_pairs_for_one_card),
+        (Mistake::WrapsForAnotherCard, contract::makes_key_pairs_for_one_card),
+        (Mistake::GivesAnotherPublicKey, contract::makes_key_pairs_for_one_card),
+        (Mistake::KeepsTheKeyPair, contract::makes_key_pairs_for_one_card),
+        (Mistake::EnciphersForAnotherCard, contract::enciphers_the_keys_of_the_next_version),
+        (Mistake::SendsThePresentKeys, contract::enciphers_the_keys_of_the_next_version),
+        (Mistake::SendsAWrongCheckValue, contract::enciphers_the_keys_of_the_next_version),
+        (Mistake::SendsKeysInWrongOrder, contract::enciphers_the_keys_of_the_next_version),
+        (Mistake::SendsThePresentKeys, contract::tells_what_is_not_for_cards),
+        (Mistake::UnknownIsWrongKind, contract::tells_what_is_not_for_cards),
     ];
     for (number, (mistake, check)) in mistakes.into_iter().enumerate() {
         assert!(outcome(check, &fixture(mistake)).is_err(), "mistake {number}: {mistake:?}");
