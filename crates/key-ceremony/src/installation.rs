@@ -100,14 +100,15 @@ impl Installation {
         }
     }
 
-    /// May an installation of this kind hold a key of that name?
+    /// May an installation of this kind hold a key of that name? Those beside the required ones begin with `terminal-` or
+    /// `authority-`, and have up to 64 lower-case letters, digits and hyphens.
     #[must_use]
     pub fn may_hold(&self, key: &KeyName) -> bool {
-        self.required.iter().any(|(name, _)| name == key)
-            || match self.kind {
-                InstallationKind::Terminal => key.card_version().is_some() || key.as_str().starts_with("terminal-"),
-                InstallationKind::Authority => key.as_str().starts_with("authority-"),
-            }
+        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let name = key.as_str();
+        self.required.iter().any(|(required, _)| required == key)
+            || self.kind == InstallationKind::Terminal && key.card_version().is_some()
+            || name.starts_with(&format!("{}-", self.kind.code())) && name.len() <= 64 && name.bytes().all(is_plain)
     }
 
     /// The kind of the key to be made under this name: what is asked for, if it fits, else what fits the name.

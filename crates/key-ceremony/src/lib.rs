@@ -79,16 +79,16 @@ impl CeremonyError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Custody(CustodyError::Dishonest(_)) => "hsm-dishonest",
-            Self::Custody(CustodyError::NotAsAsked { .. }) => "hsm-key-not-as-asked",
-            Self::Custody(CustodyError::NameTaken(_)) => "hsm-key-name-taken",
+            Self::Custody(CustodyError::NotAsAsked { .. }) => "hsm-not-as-asked",
+            Self::Custody(CustodyError::NameTaken(_)) => "hsm-name-taken",
             Self::Custody(_) => "hsm",
             Self::ForeignKeys(_) => "hsm-foreign-keys",
             Self::AnotherInstallation(_) => "hsm-another-installation",
-            Self::OtherKind { .. } => "hsm-key-other-kind",
-            Self::UnknownKey(_) => "hsm-key-unknown",
-            Self::InUse { .. } => "hsm-key-in-use",
+            Self::OtherKind { .. } => "hsm-other-kind",
+            Self::UnknownKey(_) => "hsm-unknown-key",
+            Self::InUse { .. } => "hsm-in-use",
             Self::LogKeyGone => "hsm-log-key-gone",
-            Self::SamePerson => "second-person-needed",
+            Self::SamePerson => "hsm-same-person",
         }
     }
 
