@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use authority::Authority;
+use authority::{Authority, Peer};
 use authority::store::TerminalId;
 use authority_link::{AuthorityLine, LineError};
 use jiff::SignedDuration;
@@ -126,7 +126,7 @@ impl PostOffice {
         let mut forger = inner.forger.take();
         drop(inner);
         let mut random = ChaCha20Rng::seed_from_u64(number);
-        let answer = self.authority.handle(request, terminal, now, &mut random);
+        let answer = self.authority.handle(request, terminal.map_or(Peer::Newcomer, Peer::Terminal), now, &mut random);
         let Some(forge) = &mut forger else { return answer };
         let answer = forge(request, answer);
         self.lock().forger = forger;

@@ -12,15 +12,16 @@ use x509_cert::certificate::Certificate;
 use x509_cert::name::Name;
 
 use crate::crl;
+use crate::enrolling::check_use;
 use crate::error::SetupError;
-use crate::exchange::{Incoming, Received, Refusal};
+use crate::exchange::{Credential, Incoming, Peer, Received, Refusal, To};
 use crate::ocsp;
 use crate::profile::Names;
 use crate::setup::{AuthorityCertificates, Config, Credentials};
 use crate::signer::{Keys, SignError};
 use crate::store::{
     Acknowledgement, Applied, Change, Decision, Issue, PersonId, Revocation, RevocationReason, Sequence, State, Store,
-    StoreError, Terminal, TerminalId, TerminalKey, Witness,
+    StoreError, Terminal, TerminalId, Witness,
 };
 use crate::witness::{self, Verdict};
 
@@ -84,15 +85,9 @@ impl Authority {
         &self.credentials
     }
 
-    /// Answers one CMP message. `peer` is the terminal at the other end of the TLS line, if there is one. Whatever
+    /// Answers one CMP message. `peer` is at the other end of the line. Whatever
     /// the request holds, a CMP message comes back: an answer, or an error.
-    pub fn handle(
-        &self,
-        request: &[u8],
-        peer: Option<&TerminalId>,
-        now: Timestamp,
-        rng: &mut dyn CryptoRngCore,
-    ) -> Vec<u8> {
+    pub fn handle(&self, request: &[u8], peer: Peer<'_>, now: Timestamp, rng: &mut dyn CryptoRngCore) -> Vec<u8> {
         // A conflict means that somebody else changed the store between reading and writing: read again.
         for _ in 0..MAX_CONFLICTS {
             match self.attempt(request, peer, now, rng) {
@@ -100,22 +95,16 @@ impl Authority {
                 Outcome::Conflict => {}
             }
         }
-        self.refuse(None, Refusal::new(Failure::SystemUnavail, "the authority is busy"), None, now, rng)
+        self.refuse(&To::default(), Refusal::new(Failure::SystemUnavail, "the authority is busy"), None, now, rng)
     }
 
-    fn attempt(
-        &self,
-        request: &[u8],
-        peer: Option<&TerminalId>,
-        now: Timestamp,
-        rng: &mut dyn CryptoRngCore,
-    ) -> Outcome {
+    fn attempt(&self, request: &[u8], peer: Peer<'_>, now: Timestamp, rng: &mut dyn CryptoRngCore) -> Outcome {
         let message = match PkiMessage::from_bytes(request) {
             Ok(message) => message,
             Err(error) => {
                 tracing::info!(%error, "not a message");
                 let refusal = Refusal::new(Failure::BadDataFormat, error.to_string());
-                return Outcome::Answer(self.refuse(None, refusal, None, now, rng));
+                return Outcome::Answer(self.refuse(&To::default(), refusal, None, now, rng));
             }
         };
         let header = message.header.clone();
@@ -128,26 +117,39 @@ impl Authority {
             }
             Received::New(incoming) => {
                 tracing::info!(body, terminal = %incoming.terminal.id, transaction = %incoming.transaction, "new");
-                asking = Some(incoming.terminal.clone());
+                asking = Some((incoming.terminal.clone(), incoming.credential.secret()));
                 self.dispatch(&incoming, now, rng)
             }
         });
         answered.unwrap_or_else(|refusal| {
             tracing::info!(body, %refusal, "refused");
             // That the store can't tell now does not change the refusal.
-            let witness = asking.and_then(|terminal| self.witness_state(&terminal, None).ok().flatten());
-            Outcome::Answer(self.refuse(Some(&header), refusal, witness.as_ref(), now, rng))
+            let (terminal, secret) = asking.unzip();
+            let witness = terminal.and_then(|terminal| self.witness_state(&terminal, None).ok().flatten());
+            let to = To { header: Some(&header), secret: secret.flatten() };
+            Outcome::Answer(self.refuse(&to, refusal, witness.as_ref(), now, rng))
         })
     }
 
     fn dispatch(&self, incoming: &Incoming, now: Timestamp, rng: &mut dyn CryptoRngCore) -> Result<Outcome, Refusal> {
+        check_use(incoming)?;
         let witness = self.witness(incoming, now)?;
-        match &incoming.body {
-            PkiBody::Ir(messages) => self.issue(incoming, messages, witness, now, rng),
-            PkiBody::CertConf(statuses) => self.confirm(incoming, statuses, witness, now, rng),
-            PkiBody::Rr(details) => self.revoke(incoming, details, witness, now, rng),
-            PkiBody::Genm(infos) => self.tell(incoming, infos, witness, now, rng),
-            other => Err(Refusal::new(Failure::BadRequest, format!("{} is not spoken here", other.name()))),
+        match (&incoming.credential, &incoming.body) {
+            (Credential::Invitation(_), PkiBody::Ir(messages))
+            | (_, PkiBody::Cr(messages) | PkiBody::Kur(messages)) => {
+                self.issue_own(incoming, messages, witness, now, rng)
+            }
+            (_, PkiBody::Ir(messages)) => self.issue(incoming, messages, witness, now, rng),
+            (_, PkiBody::CertConf(statuses)) => match self.own_of_transaction(incoming)? {
+                Some(own) => self.confirm_own(incoming, statuses, own, witness, now, rng),
+                None => self.confirm(incoming, statuses, witness, now, rng),
+            },
+            (_, PkiBody::Rr(details)) if self.names_own(details) => {
+                self.revoke_own(incoming, details, witness, now, rng)
+            }
+            (_, PkiBody::Rr(details)) => self.revoke(incoming, details, witness, now, rng),
+            (_, PkiBody::Genm(infos)) => self.tell(incoming, infos, witness, now, rng),
+            (_, other) => Err(Refusal::new(Failure::BadRequest, format!("{} is not spoken here", other.name()))),
         }
     }
 
@@ -219,7 +221,7 @@ impl Authority {
     /// # Errors
     /// [`AcknowledgementError`].
     pub fn accept_log(&self, terminal: &TerminalId, by: PersonId, now: Timestamp) -> Result<(), AcknowledgementError> {
-        let registered = self.store.terminal(TerminalKey::Id(terminal))?.ok_or(AcknowledgementError::NoAlarm)?;
+        let registered = self.store.terminal(terminal)?.ok_or(AcknowledgementError::NoAlarm)?;
         for _ in 0..MAX_CONFLICTS {
             let mut alarms = self.store.alarms()?.into_iter();
             let latest = alarms.rfind(|alarm| alarm.terminal == *terminal && alarm.acknowledged.is_none());
@@ -290,6 +292,10 @@ impl Authority {
     /// If the store fails; what was revoked until then stays so.
     pub fn expire_unconfirmed(&self, now: Timestamp) -> Result<Vec<Issue>, StoreError> {
         let before = now.saturating_sub(self.config.confirm_within()).unwrap_or(Timestamp::MIN);
+        let swept = self.store.sweep_terminals(before, now)?;
+        if swept > 0 {
+            tracing::info!(count = swept, "unconfirmed certificates of terminals were revoked");
+        }
         let mut expired = self.store.unconfirmed(before)?;
         let mut failed = None;
         expired.retain(|issue| {

@@ -20,7 +20,7 @@ use crate::authority::{AcknowledgementError, Authority};
 use crate::error::SetupError;
 use crate::service::{Addresses, Service};
 use crate::setup::{self, Config, TerminalRegistration};
-use crate::store::{PersonId, State, StoreError, TerminalId, TerminalKey};
+use crate::store::{PersonId, State, StoreError, TerminalId};
 
 /// Where the authority's keys are: what a composition root brings along.
 pub trait KeyStore {
@@ -271,10 +271,9 @@ fn execute(command: Command, hsm: Option<&str>, keys: &dyn KeyStore, out: &mut d
         Command::Terminal(TerminalCommand::Withdraw { name, state }) => {
             let authority = open(&state)?;
             let id = TerminalId::new(&name).ok_or_else(|| CommandError::NoSuchTerminal(name.clone()))?;
-            let terminal = authority.store().terminal(TerminalKey::Id(&id))?;
-            let mut terminal = terminal.ok_or(CommandError::NoSuchTerminal(name))?;
+            let mut terminal = authority.store().terminal(&id)?.ok_or(CommandError::NoSuchTerminal(name))?;
             terminal.authorised = false;
-            Ok(authority.store().register_terminal(&terminal)?)
+            Ok(authority.store().register_terminal(&terminal, Some(&[]), clock.wall())?)
         }
         Command::Terminal(TerminalCommand::AcknowledgeAlarms(looked)) => {
             let (terminal, by) = looked.who()?;

@@ -174,7 +174,7 @@ enum Reason {
     AaCompromise = 10,
 }
 
-fn reason(extensions: Option<&[TemplateExtension]>) -> Result<RevocationReason, Refusal> {
+pub(crate) fn reason(extensions: Option<&[TemplateExtension]>) -> Result<RevocationReason, Refusal> {
     let unasked = |text: &str| Err(Refusal::new(Failure::BadRequest, text));
     let extension = match extensions.unwrap_or_default() {
         [] => return Ok(RevocationReason::Unspecified),
@@ -194,7 +194,7 @@ fn decision(issue: &Issue, to: State, revocation: Option<Revocation>, at: Timest
     Decision { kind: issue.kind, serial: issue.serial, from: issue.state, to, revocation, at, while_valid: None }
 }
 
-fn answer(incoming: &Incoming, opens: bool, response: Vec<u8>, at: Timestamp) -> Answer {
+pub(crate) fn answer(incoming: &Incoming, opens: bool, response: Vec<u8>, at: Timestamp) -> Answer {
     Answer {
         request: incoming.digest,
         transaction: incoming.transaction.0.to_vec(),

@@ -2,9 +2,10 @@
 
 use authority_link::message::{
     ErrorMsgContent, Failure, NONCE_LENGTH, PVNO_2, PVNO_3, PkiBody, PkiHeader, PkiMessage, PkiStatusInfo,
-    ProtectionError, RawSequence, TransactionId, Unprotected, directory_name,
+    ProtectionError, RawSequence, Salt, TransactionId, Unprotected, directory_name,
 };
 use authority_link::state::{LogAlarmKind, PROOF_WANTED, WitnessState};
+use authority_link::{Purpose, SharedSecret};
 use const_oid::db::rfc4519::CN;
 use der::asn1::{GeneralizedTime, OctetString};
 use der::{Decode, Encode};
@@ -18,7 +19,10 @@ use x509_cert::name::Name;
 use crate::authority::Authority;
 use crate::certificate::{date_time, key_identifier};
 use crate::signer::SignError;
-use crate::store::{AlarmKind, Answer, Digest, StoreError, Terminal, TerminalId, TerminalKey, Witness};
+use crate::store::{
+    AlarmKind, Answer, Digest, Invitation, State, StoreError, Terminal, TerminalCertificate, TerminalCertificateKey,
+    TerminalId, Witness,
+};
 use crate::witness::WitnessError;
 
 /// A request that was read, and whose sender is known and may ask.
@@ -29,6 +33,37 @@ pub(crate) struct Incoming {
     /// SHA-256 of the message.
     pub(crate) digest: Digest,
     pub(crate) terminal: Terminal,
+    pub(crate) credential: Credential,
+}
+
+/// Who is at the other end of the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer<'a> {
+    /// This terminal, by its certificate.
+    Terminal(&'a TerminalId),
+    /// Somebody who shows no certificate on the terminals' line: may ask for a first one.
+    Newcomer,
+    /// Nothing is known of it: plain HTTP, if the settings allow that.
+    Unknown,
+}
+
+/// By what a terminal protects a message.
+#[derive(Clone)]
+pub(crate) enum Credential {
+    /// By the secret of its invitation.
+    Invitation(Invitation),
+    /// By the key of one of its own certificates.
+    Certificate(Box<TerminalCertificate>),
+}
+
+impl Credential {
+    /// The secret that protects the answers, too.
+    pub(crate) fn secret(&self) -> Option<SharedSecret> {
+        match self {
+            Self::Invitation(invitation) => Some(SharedSecret::new(&invitation.reference, invitation.secret.clone())),
+            Self::Certificate(_) => None,
+        }
+    }
 }
 
 /// Why a request is not done.
@@ -106,30 +141,34 @@ impl Authority {
         &self,
         request: &[u8],
         message: PkiMessage,
-        peer: Option<&TerminalId>,
+        peer: Peer<'_>,
         now: Timestamp,
     ) -> Result<Received, Refusal> {
         let digest: Digest = Sha256::digest(request).into();
+        let enrols = self.enrols(&message)?;
         if let Some(answer) = self.store().answer(&digest)? {
-            self.admit(peer, &answer.terminal)?;
+            self.admit(peer, &answer.terminal, enrols)?;
             return Ok(Received::Repeated(answer));
         }
-        let terminal = self.sender(&message, now)?;
-        self.admit(peer, &terminal.id)?;
+        let (terminal, credential) = self.sender(&message, now)?;
+        self.admit(peer, &terminal.id, enrols)?;
         let transaction = check_header(&message.header)?;
         self.check_extra(&message, &terminal)?;
         self.check_time(&message.header, now)?;
         let PkiMessage { header, body, .. } = message;
-        Ok(Received::New(Box::new(Incoming { header, body, transaction, digest, terminal })))
+        Ok(Received::New(Box::new(Incoming { header, body, transaction, digest, terminal, credential })))
     }
 
-    /// The terminal that protected the message.
-    fn sender(&self, message: &PkiMessage, now: Timestamp) -> Result<Terminal, Refusal> {
+    /// The terminal that protected the message, and by what.
+    fn sender(&self, message: &PkiMessage, now: Timestamp) -> Result<(Terminal, Credential), Refusal> {
+        if let Some(reference) = message.mac_reference() {
+            return self.guest(message, reference, now);
+        }
         let unknown = || Refusal::new(Failure::SignerNotTrusted, "the sender is not registered here");
         let id = common_name(&message.header.sender).and_then(TerminalId::new).ok_or_else(unknown)?;
-        let terminal = self.store().terminal(TerminalKey::Id(&id))?.ok_or_else(unknown)?;
-        let certificate = Certificate::from_der(&terminal.signing_certificate)?;
-        message.verify_signed_by(&certificate, now).map_err(|error| {
+        let terminal = self.store().terminal(&id)?.ok_or_else(unknown)?;
+        let own = self.signers_certificate(message, &id)?.ok_or_else(unknown)?;
+        message.verify_signed_by(&Certificate::from_der(&own.certificate)?, now).map_err(|error| {
             let failure = match error {
                 ProtectionError::Foreign | ProtectionError::NoSigner | ProtectionError::NotValidNow { .. } => {
                     Failure::SignerNotTrusted
@@ -139,18 +178,49 @@ impl Authority {
             };
             Refusal::new(failure, error.to_string())
         })?;
-        Ok(terminal)
+        Ok((terminal, Credential::Certificate(Box::new(own))))
+    }
+
+    /// The certificate of this terminal under which the message is said to be signed: the one that it carries, else the latest that
+    /// is for messages.
+    fn signers_certificate(
+        &self,
+        message: &PkiMessage,
+        terminal: &TerminalId,
+    ) -> Result<Option<TerminalCertificate>, Refusal> {
+        let mut own = self.store().terminal_certificates(terminal)?;
+        own.retain(|certificate| certificate.state == State::Valid);
+        let Some(carried) = message.extra_certs.iter().flatten().next() else {
+            return Ok(own.into_iter().rfind(|certificate| certificate.purpose == Purpose::Messages));
+        };
+        let carried: Digest = Sha256::digest(&*carried.der()?).into();
+        Ok(own.into_iter().find(|certificate| certificate.sha256 == carried))
+    }
+
+    /// May the message come over a line on which the terminal shows no certificate, because it asks for its first ones?
+    fn enrols(&self, message: &PkiMessage) -> Result<bool, Refusal> {
+        Ok(match &message.body {
+            _ if message.mac_reference().is_some() => true,
+            PkiBody::Cr(_) => true,
+            PkiBody::CertConf(_) => match TransactionId::of(&message.header) {
+                Some(id) => self.store().terminal_certificate(TerminalCertificateKey::Transaction(&id.0))?.is_some(),
+                None => false,
+            },
+            _ => false,
+        })
     }
 
     /// The terminal must still be on the allow-list, and be the one at the other end of the line.
-    fn admit(&self, peer: Option<&TerminalId>, terminal: &TerminalId) -> Result<(), Refusal> {
+    fn admit(&self, peer: Peer<'_>, terminal: &TerminalId, enrols: bool) -> Result<(), Refusal> {
         let refused = |text| Err(Refusal::new(Failure::NotAuthorized, text));
         match peer {
-            Some(peer) if peer != terminal => return refused("the message and the line belong to different terminals"),
-            None if !self.config().plain_http_cmp => return refused("this authority wants mutual TLS"),
-            _ => {}
+            Peer::Terminal(peer) if peer == terminal => {}
+            Peer::Terminal(_) => return refused("the message and the line belong to different terminals"),
+            Peer::Newcomer if enrols => {}
+            Peer::Unknown if self.config().plain_http_cmp => {}
+            Peer::Newcomer | Peer::Unknown => return refused("this authority wants mutual TLS"),
         }
-        match self.store().terminal(TerminalKey::Id(terminal))? {
+        match self.store().terminal(terminal)? {
             Some(Terminal { authorised: true, .. }) => Ok(()),
             _ => refused("the terminal is not authorised"),
         }
@@ -202,20 +272,32 @@ impl Authority {
         rng: &mut dyn CryptoRngCore,
     ) -> Result<(Vec<u8>, [u8; NONCE_LENGTH]), Refusal> {
         let witness = self.witness_state(&incoming.terminal, next)?;
-        Ok(self.reply(Some(&incoming.header), body, witness.as_ref(), now, rng)?)
+        let to = To { header: Some(&incoming.header), secret: incoming.credential.secret() };
+        Ok(self.reply(&to, body, witness.as_ref(), now, rng)?)
     }
 
     fn reply(
         &self,
-        to: Option<&PkiHeader>,
+        to: &To<'_>,
         body: PkiBody,
         witness: Option<&WitnessState>,
         now: Timestamp,
         rng: &mut dyn CryptoRngCore,
     ) -> Result<(Vec<u8>, [u8; NONCE_LENGTH]), SignError> {
         let credentials = self.credentials();
-        let mut nonce = [0; NONCE_LENGTH];
+        let (mut nonce, mut salt) = ([0; NONCE_LENGTH], Salt::default());
         rng.fill_bytes(&mut nonce);
+        let (protection_alg, key_id) = match &to.secret {
+            Some(secret) => {
+                rng.fill_bytes(&mut salt);
+                (secret.algorithm(&salt)?, OctetString::new(secret.reference())?)
+            }
+            None => {
+                let key = &credentials.cmp.tbs_certificate.subject_public_key_info;
+                (credentials.cmp_signer.algorithm_identifier(), key_identifier(key)?)
+            }
+        };
+        let (secret, to) = (&to.secret, to.header);
         let certificate = &credentials.cmp.tbs_certificate;
         // RFC 9483 §3.1: answers repeat the version, the transaction ID and the nonce of what they answer.
         let header = PkiHeader {
@@ -223,8 +305,8 @@ impl Authority {
             sender: directory_name(certificate.subject.clone()),
             recipient: to.map_or_else(|| directory_name(Name::default()), |header| header.sender.clone()),
             message_time: Some(GeneralizedTime::from_date_time(date_time(now)?)),
-            protection_alg: Some(credentials.cmp_signer.algorithm_identifier()),
-            sender_kid: Some(key_identifier(&certificate.subject_public_key_info)?),
+            protection_alg: Some(protection_alg.clone()),
+            sender_kid: Some(key_id),
             recip_kid: None,
             transaction_id: to.and_then(|header| header.transaction_id.clone()),
             sender_nonce: Some(OctetString::new(nonce)?),
@@ -234,15 +316,22 @@ impl Authority {
         };
         let extra_certs = vec![RawSequence::new(&credentials.cmp.to_der()?)?];
         let message = Unprotected { header, body, extra_certs };
-        let signature = credentials.cmp_signer.sign(&message.to_be_protected().map_err(malformed)?)?;
-        Ok((message.protect(&signature).map_err(malformed)?.to_vec(), nonce))
+        let to_be_protected = message.to_be_protected().map_err(malformed)?;
+        let protection = match secret {
+            // Our own algorithm is one that is accepted.
+            Some(secret) => secret
+                .protect(&protection_alg, &to_be_protected)
+                .map_err(|_| der::Error::from(der::ErrorKind::Failed))?,
+            None => credentials.cmp_signer.sign(&to_be_protected)?,
+        };
+        Ok((message.protect(&protection).map_err(malformed)?.to_vec(), nonce))
     }
 
     /// The refusal as a message. If even that can't be signed, it goes without protection (RFC 9483 §3.6.4 allows
     /// that for errors).
     pub(crate) fn refuse(
         &self,
-        to: Option<&PkiHeader>,
+        to: &To<'_>,
         refusal: Refusal,
         witness: Option<&WitnessState>,
         now: Timestamp,
@@ -257,10 +346,19 @@ impl Authority {
             Ok((message, _)) => message,
             Err(error) => {
                 tracing::error!(%error, "the refusal goes unsigned");
-                unprotected(to, self.credentials().cmp.tbs_certificate.subject.clone(), body).unwrap_or_default()
+                unprotected(to.header, self.credentials().cmp.tbs_certificate.subject.clone(), body).unwrap_or_default()
             }
         }
     }
+}
+
+/// To what, and to whom, an answer is given.
+#[derive(Default)]
+pub(crate) struct To<'a> {
+    /// Header of the request, if it could be read.
+    pub(crate) header: Option<&'a PkiHeader>,
+    /// The secret that protected it.
+    pub(crate) secret: Option<SharedSecret>,
 }
 
 /// A message whose sender is known.

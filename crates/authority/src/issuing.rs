@@ -191,7 +191,7 @@ impl Authority {
 
 /// Proof of possession: a signature by the key over the CertRequest (RFC 4211 §4.1), and nothing that stands in for
 /// one.
-fn check_possession(message: &CertReqMsg, spki: &[u8]) -> Result<(), Refusal> {
+pub(crate) fn check_possession(message: &CertReqMsg, spki: &[u8]) -> Result<(), Refusal> {
     let bad = |text: &str| Refusal::new(Failure::BadPop, text);
     let Some(ProofOfPossession::Signature(proof)) = &message.popo else {
         return Err(bad("possession of the key is not proved by a signature"));
@@ -265,7 +265,7 @@ fn in_japan(at: DateTime) -> Option<Timestamp> {
     jiff::tz::Offset::constant(9).to_timestamp(at).ok()
 }
 
-fn items_refusal(error: ItemsError) -> Refusal {
+pub(crate) fn items_refusal(error: ItemsError) -> Refusal {
     let failure = match error {
         ItemsError::NotAsked(_) | ItemsError::NotAskedField(_) | ItemsError::Repeated(_) => Failure::BadRequest,
         ItemsError::Missing(_) => Failure::BadCertTemplate,

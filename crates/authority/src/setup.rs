@@ -21,18 +21,18 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 use jpki::{CertificateKind, CertificateProfile, IssuingProfile, KeyAlgorithm, Municipality, Validity, validity};
 use madoguchi_time::SharedClock;
 use p256::pkcs8::DecodePublicKey;
+use rand_core::CryptoRngCore;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
-use spki::SubjectPublicKeyInfoOwned;
 use x509_cert::certificate::Certificate;
 
 use crate::authority::Authority;
 use crate::certificate::{self, CertificationAuthority, Purpose};
+use crate::enrolling::{Guest, Invited};
 use crate::error::{RegistrationFault, SetupError};
 use crate::ocsp::Responder;
 use crate::profile::Names;
 use crate::signer::{Keys, Signer};
-use crate::store::{Sequence, SqliteStore, Store, Terminal, TerminalId};
+use crate::store::{Sequence, SqliteStore, State, Store, Terminal, TerminalCertificate, TerminalId};
 
 /// Names of the authority's keys in the HSM.
 pub mod key {
@@ -86,6 +86,8 @@ pub struct Config {
     /// How many years it issues under one certificate, which then outlives what it has issued: 4 years and the 6 of
     /// the longest certificate make the 10 years of JPKI's roots.
     pub issuing_years: u8,
+    /// How many days the certificates are valid that terminals fetch for themselves: they renew them when a third is left.
+    pub terminal_certificate_days: u16,
     /// For which generation of cards it issues.
     pub issuing: IssuingProfile,
     /// Names and policies of its certificates.
@@ -102,6 +104,7 @@ impl Default for Config {
             plain_http_cmp: false,
             first_serial: 2_000_001,
             issuing_years: 4,
+            terminal_certificate_days: 730,
             issuing: IssuingProfile::jpki_2016(),
             certificates: CertificateProfile::simulator(),
         }
@@ -316,9 +319,7 @@ pub fn add_terminal(
     {
         write_certificate(&folder, name, &Certificate::from_der(certificate)?)?;
     }
-    for name in file::CA.into_iter().chain([file::INFRASTRUCTURE_CA, file::CMP, file::TLS]) {
-        write_certificate(&folder, name, &read_certificate(&dir.join(CERTIFICATES), name)?)?;
-    }
+    write_authoritys(dir, &folder)?;
     Ok(credentials)
 }
 
@@ -329,49 +330,75 @@ fn register(
 ) -> Result<TerminalCredentials, SetupError> {
     let id = check(registration)
         .map_err(|fault| SetupError::BadRegistration { terminal: registration.name.clone(), fault })?;
-    let issue = |purpose, key: &[u8]| {
-        let credentials = authority.credentials();
-        let serial = authority.store().allocate(Sequence::InfrastructureSerial)?;
-        let certificate = certificate::infrastructure(
-            authority.names(),
-            (&credentials.infrastructure, &credentials.infrastructure_signer),
-            purpose,
-            id.as_str(),
-            &SubjectPublicKeyInfoOwned::from_der(key)?,
-            serial,
-            lifetime(authority.config(), now),
-        )?;
-        Ok::<_, SetupError>(certificate.to_der()?)
-    };
-    let tls_certificate = issue(Purpose::TlsClient, &registration.tls_key)?;
-    let signing_certificate = issue(Purpose::CmpClient, &registration.signing_key)?;
-    authority.store().register_terminal(&Terminal {
+    let terminal = Terminal {
         id: id.clone(),
         window: registration.window.clone(),
         municipality: registration.municipality.clone(),
-        signing_key: Sha256::digest(&registration.signing_key).into(),
-        signing_certificate: signing_certificate.clone(),
-        tls_key: Sha256::digest(&registration.tls_key).into(),
-        tls_certificate: tls_certificate.clone(),
         log_key: registration.log_key.clone(),
         test_peer: registration.test_peer,
         authorised: true,
-    })?;
-    Ok(TerminalCredentials { terminal: id, tls_certificate, signing_certificate })
+    };
+    // Certificates that an administrator carries about live as long as the authority's own: nothing renews them by itself.
+    let period = lifetime(authority.config(), now);
+    let issue = |purpose, key: &[u8]| {
+        let issued = authority.certify_terminal(&id, purpose, key, period)?;
+        Ok::<_, SetupError>(TerminalCertificate { state: State::Valid, confirmed_at: Some(now), ..issued })
+    };
+    let line = issue(authority_link::Purpose::Line, &registration.tls_key)?;
+    let messages = issue(authority_link::Purpose::Messages, &registration.signing_key)?;
+    let credentials = TerminalCredentials {
+        terminal: id.clone(),
+        tls_certificate: line.certificate.clone(),
+        signing_certificate: messages.certificate.clone(),
+    };
+    authority.store().register_terminal(&terminal, Some(&[line, messages]), now)?;
+    Ok(credentials)
 }
 
-fn check(registration: &TerminalRegistration) -> Result<TerminalId, RegistrationFault> {
-    let municipality = &registration.municipality;
+/// Puts a terminal on the allow-list that is to fetch its certificates itself, and gives the secret by which it is let in; any
+/// invitation before is void. A terminal that is there already keeps its certificates, and the key of its log, until it has come.
+///
+/// # Errors
+/// See [`SetupError`].
+pub fn invite_terminal(
+    dir: &Path,
+    authority: &Authority,
+    guest: &Guest,
+    now: Timestamp,
+    rng: &mut dyn CryptoRngCore,
+) -> Result<Invited, SetupError> {
+    let bad = |fault| SetupError::BadRegistration { terminal: guest.name.clone(), fault };
+    check_place(&guest.window, &guest.municipality).map_err(bad)?;
+    let id = TerminalId::new(&guest.name).ok_or_else(|| bad(RegistrationFault::Name))?;
+    let folder = terminal_folder(dir, &id);
+    create_dir(&folder)?;
+    write_authoritys(dir, &folder)?;
+    Ok(authority.invite(&id, guest, now, rng)?)
+}
+
+/// The authority's certificates, for a terminal to trust.
+fn write_authoritys(dir: &Path, folder: &Path) -> Result<(), SetupError> {
+    for name in file::CA.into_iter().chain([file::INFRASTRUCTURE_CA, file::CMP, file::TLS]) {
+        write_certificate(folder, name, &read_certificate(&dir.join(CERTIFICATES), name)?)?;
+    }
+    Ok(())
+}
+
+fn check_place(window: &str, municipality: &Municipality) -> Result<(), RegistrationFault> {
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let names = [&municipality.prefecture, &municipality.city];
     if municipality.code.len() != 5 || !digits(&municipality.code) || names.iter().any(|name| name.is_empty()) {
         return Err(RegistrationFault::Municipality);
     }
-    let window = &registration.window;
     let symbols = window.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
     if window.len() != 9 || !symbols || !window.starts_with(&municipality.code) {
         return Err(RegistrationFault::Window);
     }
+    Ok(())
+}
+
+fn check(registration: &TerminalRegistration) -> Result<TerminalId, RegistrationFault> {
+    check_place(&registration.window, &registration.municipality)?;
     if registration.log_key.is_none() && !registration.test_peer {
         return Err(RegistrationFault::NoLog);
     }

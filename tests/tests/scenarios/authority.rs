@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use authority::key;
-use authority::store::{Terminal, TerminalId, TerminalKey};
+use authority::store::{Terminal, TerminalId};
 use authority_link::LinkError;
 use authority_link::message::{
     ErrorMsgContent, Failure, NONCE_LENGTH, PkiBody, PkiMessage, PkiStatus, PkiStatusInfo, ProtectionError,
@@ -233,9 +233,9 @@ fn whichever_answer_is_forged_the_next_visit_settles() {
 /// Changes what the authority knows of the first terminal.
 fn register(stage: &Stage, change: impl FnOnce(&mut Terminal)) {
     let id = TerminalId::new(stage.name(0)).unwrap();
-    let mut terminal = stage.authority.store().terminal(TerminalKey::Id(&id)).unwrap().unwrap();
+    let mut terminal = stage.authority.store().terminal(&id).unwrap().unwrap();
     change(&mut terminal);
-    stage.authority.store().register_terminal(&terminal).unwrap();
+    stage.authority.store().register_terminal(&terminal, None, stage.clock.wall()).unwrap();
 }
 
 #[test]

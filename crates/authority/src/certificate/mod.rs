@@ -31,8 +31,8 @@ use x509_cert::time::{Time, Validity};
 use crate::profile::Names;
 use crate::signer::{SignError, Signer};
 
-/// id-kp-cmcRA (RFC 6402 §2.10): may protect CMP messages for others.
-const ID_KP_CMC_RA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.27");
+/// id-kp-cmcCA (RFC 6402 §2.10): protects the CMP messages of a certification authority.
+const ID_KP_CMC_CA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.27");
 
 /// One of the two certification authorities: its certificate and the key that signs under it.
 pub(crate) struct CertificationAuthority {
@@ -146,10 +146,8 @@ pub(crate) fn ocsp_responder(
 pub(crate) enum Purpose {
     /// The authority's end of the TLS line, on loopback.
     TlsServer,
-    /// A terminal's end of the TLS line.
-    TlsClient,
-    /// A terminal's protection of CMP messages.
-    CmpClient,
+    /// A terminal's own: its end of the TLS line, or the protection of its CMP messages.
+    Terminal(authority_link::Purpose),
     /// The authority's protection of CMP messages.
     CmpServer,
 }
@@ -182,15 +180,14 @@ pub(crate) fn infrastructure(
 ) -> Result<Certificate, SignError> {
     let (issuer, signer) = issuer;
     let usage = match purpose {
-        Purpose::TlsServer => Some(ID_KP_SERVER_AUTH),
-        Purpose::TlsClient => Some(ID_KP_CLIENT_AUTH),
-        Purpose::CmpServer => Some(ID_KP_CMC_RA),
-        Purpose::CmpClient => None,
+        Purpose::TlsServer => ID_KP_SERVER_AUTH,
+        Purpose::CmpServer => ID_KP_CMC_CA,
+        Purpose::Terminal(purpose) => purpose.extended_key_usage(),
     };
-    let mut extensions = vec![extension(ID_CE_KEY_USAGE, true, &KeyUsage(KeyUsages::DigitalSignature.into()))?];
-    if let Some(usage) = usage {
-        extensions.push(extension(ID_CE_EXT_KEY_USAGE, false, &vec![usage])?);
-    }
+    let mut extensions = vec![
+        extension(ID_CE_KEY_USAGE, true, &KeyUsage(KeyUsages::DigitalSignature.into()))?,
+        extension(ID_CE_EXT_KEY_USAGE, false, &vec![usage])?,
+    ];
     if purpose == Purpose::TlsServer {
         let loopback = OctetString::new([127, 0, 0, 1])?;
         let alternatives = vec![GeneralName::DnsName(Ia5String::new("localhost")?), GeneralName::IpAddress(loopback)];

@@ -13,6 +13,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use jpki::CertificateKind;
 
 use super::{Line, Shared};
+use crate::exchange::Peer;
 use crate::ocsp;
 
 pub(super) type Body = Full<Bytes>;
@@ -30,7 +31,7 @@ pub(super) async fn answer(shared: &Arc<Shared>, line: &Line, request: Request<I
     let path = request.uri().path().to_owned();
     let plain_cmp = shared.authority.config().plain_http_cmp;
     match (line, path.as_str()) {
-        (Line::Mutual(_), PATH) => cmp(shared, line, request).await,
+        (Line::Mutual(_) | Line::Newcomer, PATH) => cmp(shared, line, request).await,
         (Line::Plain, PATH) if plain_cmp => cmp(shared, line, request).await,
         (Line::Plain, "/ocsp") => answer_ocsp(shared, request).await,
         (Line::Plain, path) if path.starts_with("/crl/") => crl(shared, &request, path).await,
@@ -43,14 +44,16 @@ async fn cmp(shared: &Arc<Shared>, line: &Line, request: Request<Incoming>) -> R
         Ok(message) => message,
         Err(refusal) => return refusal,
     };
-    let peer = match line {
-        Line::Mutual(peer) => Some(peer.clone()),
-        Line::Plain => None,
-    };
+    let line = line.clone();
     let handle = Arc::clone(shared);
     let answered = tokio::task::spawn_blocking(move || {
         let now = handle.clock.wall();
-        handle.authority.handle(&message, peer.as_ref(), now, &mut rand_core::OsRng)
+        let peer = match &line {
+            Line::Mutual(terminal) => Peer::Terminal(terminal),
+            Line::Newcomer => Peer::Newcomer,
+            Line::Plain => Peer::Unknown,
+        };
+        handle.authority.handle(&message, peer, now, &mut rand_core::OsRng)
     });
     // A CMP error is a CMP answer: its status is 200 (RFC 9811 §3.1).
     finish(answered.await, MEDIA_TYPE)

@@ -148,11 +148,15 @@ async fn converse(shared: Arc<Shared>, stream: TcpStream, tls: Option<TlsAccepto
     };
     match tokio::time::timeout(PATIENCE, tls.accept(stream)).await {
         Ok(Ok(stream)) => {
-            let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).cloned();
-            let peer = certificate.and_then(|certificate| tls::terminal(&shared.authority, &certificate));
-            // The handshake has admitted it; it may have been withdrawn since.
-            let Some(peer) = peer else { return };
-            http_connection(shared, stream, Line::Mutual(peer)).await;
+            let line = match stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()) {
+                None => Line::Newcomer,
+                Some(certificate) => match tls::terminal(&shared.authority, certificate) {
+                    Some(peer) => Line::Mutual(peer),
+                    // The handshake has admitted it; it has been withdrawn since.
+                    None => return,
+                },
+            };
+            http_connection(shared, stream, line).await;
         }
         Ok(Err(error)) => tracing::info!(%error, "no TLS connection"),
         Err(_) => tracing::info!("a TLS handshake took too long"),
@@ -164,6 +168,8 @@ async fn converse(shared: Arc<Shared>, stream: TcpStream, tls: Option<TlsAccepto
 enum Line {
     /// TLS with this terminal.
     Mutual(TerminalId),
+    /// TLS with somebody who shows no certificate: a new terminal, perhaps.
+    Newcomer,
     /// Nothing.
     Plain,
 }

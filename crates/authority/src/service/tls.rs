@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use der::{Decode, Encode};
+use authority_link::Purpose;
+use der::Encode;
 use jiff::Timestamp;
 use madoguchi_time::SharedClock;
 use rustls::client::danger::HandshakeSignatureValid;
@@ -18,12 +19,11 @@ use rustls::{
     SignatureScheme,
 };
 use sha2::{Digest as _, Sha256};
-use x509_cert::certificate::Certificate;
 
 use crate::authority::Authority;
 use crate::error::SetupError;
 use crate::signer::Signer;
-use crate::store::{TerminalId, TerminalKey};
+use crate::store::{State, TerminalCertificateKey, TerminalId};
 
 /// The TLS settings of an authority.
 pub(super) fn config(authority: &Arc<Authority>, clock: &SharedClock) -> Result<ServerConfig, SetupError> {
@@ -46,13 +46,15 @@ pub(super) fn config(authority: &Arc<Authority>, clock: &SharedClock) -> Result<
 
 /// The terminal whose certificate this is, if it is on the allow-list.
 pub(super) fn terminal(authority: &Authority, certificate: &[u8]) -> Option<TerminalId> {
-    let certificate = Certificate::from_der(certificate).ok()?;
-    let key = certificate.tbs_certificate.subject_public_key_info.to_der().ok()?;
-    let terminal = authority.store().terminal(TerminalKey::Tls(&Sha256::digest(key).into())).ok()??;
-    terminal.authorised.then_some(terminal.id)
+    let sha256 = Sha256::digest(certificate).into();
+    let own = authority.store().terminal_certificate(TerminalCertificateKey::Certificate(&sha256)).ok()??;
+    let terminal = authority.store().terminal(&own.terminal).ok()??;
+    let is_good = own.purpose == Purpose::Line && own.state == State::Valid && terminal.authorised;
+    is_good.then_some(terminal.id)
 }
 
-/// Verifies a client's certificate as usual, and that its key is a registered terminal's.
+/// Verifies a client's certificate as usual, and that it is a registered terminal's. Who shows none may ask for a first one, and for
+/// nothing else.
 struct AllowList {
     usual: Arc<dyn ClientCertVerifier>,
     authority: Arc<Authority>,
@@ -77,6 +79,10 @@ impl std::fmt::Debug for AllowList {
 }
 
 impl ClientCertVerifier for AllowList {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         self.usual.root_hint_subjects()
     }

@@ -1,14 +1,16 @@
 //! The certificate store: every certificate with its one state, and every answer that must be given again unchanged.
 
 mod sqlite;
+mod terminals;
 
 use std::fmt;
 
 use jiff::Timestamp;
-use jpki::{CertificateKind, Municipality};
+use jpki::CertificateKind;
 use madoguchi_time::Recovery;
 
 pub use sqlite::SqliteStore;
+pub use terminals::{Invitation, Terminal, TerminalCertificate, TerminalCertificateKey, TerminalDecision, TerminalId};
 
 /// A SHA-256.
 pub type Digest = [u8; 32];
@@ -95,17 +97,61 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<(u64, Revocation)>, StoreError>;
 
-    /// Adds a terminal to the allow-list, or replaces the one of that name.
+    /// Adds a terminal to the allow-list, or replaces the one of that name. With `certificates`, all that it had before are
+    /// revoked (`at`), and its invitation is withdrawn; without, it keeps them.
     ///
     /// # Errors
     /// [`StoreError::Duplicate`] if another terminal has its window or one of its keys.
-    fn register_terminal(&self, terminal: &Terminal) -> Result<(), StoreError>;
+    fn register_terminal(
+        &self,
+        terminal: &Terminal,
+        certificates: Option<&[TerminalCertificate]>,
+        at: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Adds a terminal to the allow-list, or changes the one of that name, which keeps its certificates and the key of its log; and
+    /// invites it, in the place of any invitation before.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] if another terminal has its window.
+    fn invite(&self, terminal: &Terminal, invitation: &Invitation) -> Result<(), StoreError>;
 
     /// One terminal of the allow-list.
     ///
     /// # Errors
     /// If the store fails.
-    fn terminal(&self, by: TerminalKey<'_>) -> Result<Option<Terminal>, StoreError>;
+    fn terminal(&self, id: &TerminalId) -> Result<Option<Terminal>, StoreError>;
+
+    /// One of the terminals' own certificates.
+    ///
+    /// # Errors
+    /// If the store fails.
+    fn terminal_certificate(&self, by: TerminalCertificateKey<'_>) -> Result<Option<TerminalCertificate>, StoreError>;
+
+    /// All own certificates of a terminal, whatever became of them, by serial.
+    ///
+    /// # Errors
+    /// If the store fails.
+    fn terminal_certificates(&self, terminal: &TerminalId) -> Result<Vec<TerminalCertificate>, StoreError>;
+
+    /// All own certificates of any terminal for this key, by serial.
+    ///
+    /// # Errors
+    /// If the store fails.
+    fn terminal_certificates_for(&self, public_key: &Digest) -> Result<Vec<TerminalCertificate>, StoreError>;
+
+    /// The invitations, used and expired ones too, by terminal.
+    ///
+    /// # Errors
+    /// If the store fails.
+    fn invitations(&self) -> Result<Vec<Invitation>, StoreError>;
+
+    /// Revokes what terminals have not confirmed since `before`, and erases the secrets of invitations that expired before `now`.
+    /// The answer is how many certificates there were.
+    ///
+    /// # Errors
+    /// If the store fails.
+    fn sweep_terminals(&self, before: Timestamp, now: Timestamp) -> Result<usize, StoreError>;
 
     /// The allow-list.
     ///
@@ -141,7 +187,9 @@ pub trait Store: Send + Sync {
 /// One change of the store. Its premises: no answer to `answer.request` is recorded, nor, if it opens its
 /// transaction, one that opened the same; neither the transaction ID nor the public key of `issue` is known; the
 /// certificate of `decision` is in the state `from`, and the one that it depends on is valid; the checkpoint that
-/// `witness` follows is still the one witnessed last.
+/// `witness` follows is still the one witnessed last; the own certificates of `terminal_decisions` are in their states `from`;
+/// nobody else, and no certificate for another purpose, has the key of `terminal_certificate`; the terminal of `log_key` has none
+/// yet; `used_invitation` is not used yet.
 #[derive(Clone, Default)]
 pub struct Change {
     /// A certificate is issued.
@@ -150,6 +198,14 @@ pub struct Change {
     pub decision: Option<Decision>,
     /// A request is answered; the same bytes get the same answer from now on.
     pub answer: Option<Answer>,
+    /// A terminal is issued a certificate of its own.
+    pub terminal_certificate: Option<TerminalCertificate>,
+    /// Terminals' own certificates change their states.
+    pub terminal_decisions: Vec<TerminalDecision>,
+    /// The key of a terminal's log becomes known.
+    pub log_key: Option<(TerminalId, Vec<u8>)>,
+    /// An invitation, by its reference, is used, and its secret erased.
+    pub used_invitation: Option<(String, Timestamp)>,
     /// A checkpoint is witnessed.
     pub witness: Option<Witness>,
     /// An alarm is raised, unless the same one about the same checkpoint is open.
@@ -223,17 +279,6 @@ pub enum Sequence<'a> {
     InfrastructureSerial,
     /// Numbers of the CRLs of a kind and a municipality's code (RFC 5280 §5.2.3); starts at 1.
     Crl(CertificateKind, &'a str),
-}
-
-/// How a terminal is looked up.
-#[derive(Clone, Copy, Debug)]
-pub enum TerminalKey<'a> {
-    /// By its name.
-    Id(&'a TerminalId),
-    /// By the SHA-256 of the key that protects its messages.
-    Signing(&'a Digest),
-    /// By the SHA-256 of the key of its end of the TLS line.
-    Tls(&'a Digest),
 }
 
 /// One certificate and what became of it.
@@ -362,60 +407,9 @@ pub struct Unsettled {
     pub confirmed_at: Timestamp,
 }
 
-/// The name under which a terminal is registered: 1 to 64 characters of `A-Z a-z 0-9 - _ .`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TerminalId(String);
-
-impl TerminalId {
-    /// A terminal's name, if it is one.
-    #[must_use]
-    pub fn new(name: &str) -> Option<Self> {
-        // A name is also a folder's name.
-        (is_name(name) && !name.starts_with('.')).then(|| Self(name.to_owned()))
-    }
-
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for TerminalId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     (1..=64).contains(&name.len()) && name.chars().all(allowed)
-}
-
-/// A terminal on the allow-list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terminal {
-    /// Its name.
-    pub id: TerminalId,
-    /// 受付窓口識別記号: 9 characters, the municipality's code first.
-    pub window: String,
-    /// The municipality for which it works.
-    pub municipality: Municipality,
-    /// SHA-256 of the SubjectPublicKeyInfo that protects its CMP messages.
-    pub signing_key: Digest,
-    /// The certificate of that key, DER.
-    pub signing_certificate: Vec<u8>,
-    /// SHA-256 of the SubjectPublicKeyInfo of its end of the TLS line.
-    pub tls_key: Digest,
-    /// The certificate of that key, DER.
-    pub tls_certificate: Vec<u8>,
-    /// SubjectPublicKeyInfo of the key that signs the checkpoints of its log, DER. Only a test peer has none.
-    pub log_key: Option<Vec<u8>>,
-    /// A foreign implementation under test, which can't send all that a terminal sends. Only a simulated authority
-    /// has such.
-    pub test_peer: bool,
-    /// May it still ask for anything?
-    pub authorised: bool,
 }
 
 /// The latest checkpoint of a terminal's log that the authority has seen.
@@ -510,6 +504,15 @@ pub enum StoreError {
     /// The file is no store, or a damaged one.
     #[error("the store is damaged or not a store")]
     Damaged,
+    /// The store was made by an older version of the program, and can't be carried over: make the authority anew. This is a
+    /// simulator's store.
+    #[error("the store has version {found}, of an older program; this one needs version {known}")]
+    TooOld {
+        /// The store's version.
+        found: i64,
+        /// The version that is needed.
+        known: i64,
+    },
     /// The store was made by a newer version of the program.
     #[error("the store has version {found}; this program knows versions up to {known}")]
     TooNew {
@@ -529,7 +532,7 @@ impl StoreError {
     pub fn recovery(&self) -> Recovery {
         match self {
             Self::Busy => Recovery::Retry,
-            Self::Duplicate | Self::Full | Self::TooNew { .. } => Recovery::Reconfigure,
+            Self::Duplicate | Self::Full | Self::TooOld { .. } | Self::TooNew { .. } => Recovery::Reconfigure,
             Self::Damaged | Self::Failed(_) => Recovery::Fatal,
         }
     }

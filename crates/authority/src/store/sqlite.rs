@@ -1,22 +1,24 @@
 //! The store in an embedded SQLite database.
 
+mod terminals;
+
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jpki::{CertificateKind, Municipality};
+use jpki::CertificateKind;
 use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::{
-    Acknowledgement, Alarm, AlarmKind, Answer, Applied, Change, Decision, Digest, Issue, IssueKey, PersonId,
-    Revocation, RevocationReason, Sequence, State, Store, StoreError, Terminal, TerminalId, TerminalKey, Unsettled,
-    Witness,
+    Acknowledgement, Alarm, AlarmKind, Answer, Applied, Change, Decision, Digest, Invitation, Issue, IssueKey,
+    PersonId, Revocation, RevocationReason, Sequence, State, Store, StoreError, Terminal, TerminalCertificate,
+    TerminalCertificateKey, TerminalId, Unsettled, Witness,
 };
 
 /// `PRAGMA user_version` of the schema below.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// How long to wait for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -60,13 +62,36 @@ CREATE TABLE terminal (
     code                 TEXT NOT NULL,
     prefecture           TEXT NOT NULL,
     city                 TEXT NOT NULL,
-    signing_key          BLOB NOT NULL UNIQUE,
-    signing_certificate  BLOB NOT NULL,
-    tls_key              BLOB NOT NULL UNIQUE,
-    tls_certificate      BLOB NOT NULL,
     log_key              BLOB,
     test_peer            INTEGER NOT NULL,
     authorised           INTEGER NOT NULL
+) STRICT;
+CREATE TABLE terminal_certificate (
+    serial        INTEGER NOT NULL PRIMARY KEY,
+    terminal      TEXT NOT NULL,
+    purpose       INTEGER NOT NULL,
+    certificate   BLOB NOT NULL,
+    sha256        BLOB NOT NULL UNIQUE,
+    public_key    BLOB NOT NULL,
+    state         INTEGER NOT NULL,
+    predecessor   INTEGER,
+    txid          BLOB UNIQUE,
+    nonce         BLOB NOT NULL,
+    issued_at     INTEGER NOT NULL,
+    not_after     INTEGER NOT NULL,
+    confirmed_at  INTEGER,
+    revoked_at    INTEGER
+) STRICT;
+CREATE INDEX terminal_certificate_of ON terminal_certificate (terminal);
+CREATE INDEX terminal_certificate_for ON terminal_certificate (public_key);
+CREATE TABLE invitation (
+    terminal    TEXT NOT NULL PRIMARY KEY,
+    reference   TEXT NOT NULL UNIQUE,
+    secret      BLOB NOT NULL,
+    by          TEXT NOT NULL,
+    at          INTEGER NOT NULL,
+    expires_at  INTEGER NOT NULL,
+    used_at     INTEGER
 ) STRICT;
 CREATE TABLE witness (
     terminal      TEXT NOT NULL PRIMARY KEY,
@@ -119,6 +144,8 @@ impl SqliteStore {
     fn prepare(mut connection: Connection, first_serials: [u64; 2]) -> Result<Self, StoreError> {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
+        // The secrets of invitations are gone when they are erased.
+        connection.pragma_update(None, "secure_delete", true)?;
         connection.set_prepared_statement_cache_capacity(64);
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -132,6 +159,7 @@ impl SqliteStore {
                 transaction.pragma_update(None, "user_version", VERSION)?;
             }
             VERSION => {}
+            found if found < VERSION => return Err(StoreError::TooOld { found, known: VERSION }),
             found => return Err(StoreError::TooNew { found, known: VERSION }),
         }
         transaction.commit()?;
@@ -272,57 +300,45 @@ impl Store for SqliteStore {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    fn register_terminal(&self, terminal: &Terminal) -> Result<(), StoreError> {
-        let municipality = &terminal.municipality;
-        let inserted = self.connection().execute(
-            "INSERT INTO terminal VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
-             ON CONFLICT (id) DO UPDATE SET window = ?2, code = ?3, prefecture = ?4, city = ?5, signing_key = ?6,
-             signing_certificate = ?7, tls_key = ?8, tls_certificate = ?9, log_key = ?10, test_peer = ?11,
-             authorised = ?12",
-            params![
-                terminal.id.as_str(),
-                terminal.window,
-                municipality.code,
-                municipality.prefecture,
-                municipality.city,
-                terminal.signing_key,
-                terminal.signing_certificate,
-                terminal.tls_key,
-                terminal.tls_certificate,
-                terminal.log_key,
-                terminal.test_peer,
-                terminal.authorised,
-            ],
-        );
-        match inserted {
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                Err(StoreError::Duplicate)
-            }
-            other => Ok(other.map(|_| ())?),
-        }
+    fn register_terminal(
+        &self,
+        terminal: &Terminal,
+        certificates: Option<&[TerminalCertificate]>,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        terminals::register(&mut self.connection(), terminal, certificates, at)
     }
 
-    fn terminal(&self, by: TerminalKey<'_>) -> Result<Option<Terminal>, StoreError> {
-        let connection = self.connection();
-        let terminal = match by {
-            TerminalKey::Id(id) => {
-                connection.prepare_cached("SELECT * FROM terminal WHERE id = ?1")?.query_row([id.as_str()], terminal_of)
-            }
-            TerminalKey::Signing(key) => connection
-                .prepare_cached("SELECT * FROM terminal WHERE signing_key = ?1")?
-                .query_row([key], terminal_of),
-            TerminalKey::Tls(key) => {
-                connection.prepare_cached("SELECT * FROM terminal WHERE tls_key = ?1")?.query_row([key], terminal_of)
-            }
-        };
-        Ok(terminal.optional()?)
+    fn invite(&self, terminal: &Terminal, invitation: &Invitation) -> Result<(), StoreError> {
+        terminals::invite(&mut self.connection(), terminal, invitation)
+    }
+
+    fn terminal(&self, id: &TerminalId) -> Result<Option<Terminal>, StoreError> {
+        terminals::one(&self.connection(), id)
     }
 
     fn terminals(&self) -> Result<Vec<Terminal>, StoreError> {
-        let connection = self.connection();
-        let mut statement = connection.prepare_cached("SELECT * FROM terminal ORDER BY id")?;
-        let rows = statement.query_map([], terminal_of)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        terminals::all(&self.connection())
+    }
+
+    fn terminal_certificate(&self, by: TerminalCertificateKey<'_>) -> Result<Option<TerminalCertificate>, StoreError> {
+        terminals::certificate(&self.connection(), by)
+    }
+
+    fn terminal_certificates(&self, terminal: &TerminalId) -> Result<Vec<TerminalCertificate>, StoreError> {
+        terminals::certificates_of(&self.connection(), terminal)
+    }
+
+    fn terminal_certificates_for(&self, public_key: &Digest) -> Result<Vec<TerminalCertificate>, StoreError> {
+        terminals::certificates_for(&self.connection(), public_key)
+    }
+
+    fn invitations(&self) -> Result<Vec<Invitation>, StoreError> {
+        terminals::invitations(&self.connection())
+    }
+
+    fn sweep_terminals(&self, before: Timestamp, now: Timestamp) -> Result<usize, StoreError> {
+        terminals::sweep(&mut self.connection(), before, now)
     }
 
     fn witness(&self, terminal: &TerminalId) -> Result<Option<Witness>, StoreError> {
@@ -384,6 +400,9 @@ fn apply(transaction: &Transaction<'_>, change: &Change) -> rusqlite::Result<App
             answer.response,
             answer.at.as_second(),
         ])?;
+    }
+    if !terminals::apply(transaction, change)? {
+        return Ok(Applied::Conflict);
     }
     if let Some(witness) = &change.witness
         && !remember(transaction, witness)?
@@ -506,21 +525,6 @@ fn issue_of(row: &Row<'_>) -> rusqlite::Result<Issue> {
         not_after: timestamp(row, 12)?,
         confirmed_at: row.get::<_, Option<i64>>(13)?.map(|_| timestamp(row, 13)).transpose()?,
         revocation,
-    })
-}
-
-fn terminal_of(row: &Row<'_>) -> rusqlite::Result<Terminal> {
-    Ok(Terminal {
-        id: TerminalId(row.get(0)?),
-        window: row.get(1)?,
-        municipality: Municipality { code: row.get(2)?, prefecture: row.get(3)?, city: row.get(4)? },
-        signing_key: row.get(5)?,
-        signing_certificate: row.get(6)?,
-        tls_key: row.get(7)?,
-        tls_certificate: row.get(8)?,
-        log_key: row.get(9)?,
-        test_peer: row.get(10)?,
-        authorised: row.get(11)?,
     })
 }
 

@@ -349,7 +349,7 @@ impl World {
 
     /// The bytes that answer these bytes, sent by this terminal over its own line.
     pub(crate) fn deliver(&self, counter: &Counter, bytes: &[u8]) -> Vec<u8> {
-        self.authority.handle(bytes, Some(&counter.id), self.now(), &mut *self.rng.lock().unwrap())
+        self.authority.handle(bytes, authority::Peer::Terminal(&counter.id), self.now(), &mut *self.rng.lock().unwrap())
     }
 
     pub(crate) fn open(&self, sent: &Sent, answer: &[u8]) -> Answer {

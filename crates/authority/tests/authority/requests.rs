@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use authority::Config;
-use authority::store::TerminalKey;
 use authority_link::message::{
     CertReqMsg, Failure, InfoTypeAndValue, PkiBody, PkiMessage, ProofOfPossession, RawAny, RawOctets, SingleAttribute,
     TemplateExtension,
@@ -303,7 +302,7 @@ fn nobody_but_the_terminal_itself_on_its_own_line_is_heard() {
     let [one, two] = &world.counters[..] else { unreachable!() };
     let sent = draft(&world, Authentication);
     assert_eq!(failure(&world, two, &sent, sent.bytes()), Some(Failure::NotAuthorized), "another line");
-    let answer = world.authority.handle(sent.bytes(), None, world.now(), &mut rand_core::OsRng);
+    let answer = world.authority.handle(sent.bytes(), authority::Peer::Unknown, world.now(), &mut rand_core::OsRng);
     assert!(matches!(world.open(&sent, &answer), Answer::Refused { .. }), "no TLS");
 
     // Another terminal's key under this terminal's name.
@@ -317,9 +316,9 @@ fn nobody_but_the_terminal_itself_on_its_own_line_is_heard() {
     // A terminal that was taken off the list: not even an old answer is given again.
     let issued = world.deliver(one, sent.bytes());
     assert!(matches!(world.open(&sent, &issued), Answer::Issued { .. }));
-    let mut withdrawn = world.authority.store().terminal(TerminalKey::Id(&one.id)).unwrap().unwrap();
+    let mut withdrawn = world.authority.store().terminal(&one.id).unwrap().unwrap();
     withdrawn.authorised = false;
-    world.authority.store().register_terminal(&withdrawn).unwrap();
+    world.authority.store().register_terminal(&withdrawn, None, world.now()).unwrap();
     assert_eq!(failure(&world, one, &sent, sent.bytes()), Some(Failure::NotAuthorized));
     let again = draft(&world, Authentication);
     assert_eq!(failure(&world, one, &again, again.bytes()), Some(Failure::NotAuthorized));

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use authority::store::{Alarm, AlarmKind, Change, SqliteStore, Store, TerminalId, TerminalKey};
+use authority::store::{Alarm, AlarmKind, Change, SqliteStore, Store, TerminalId};
 use authority_link::{Answer, Sent};
 use authority_link::{
     AuthorityLine, Confirmation, IssueState, LineError, MEDIA_TYPE, PATH, Request, TlsClient, TlsLine, TlsLineConfig,
@@ -71,9 +71,9 @@ fn only_terminals_on_the_allow_list_get_a_connection() {
     let mut stolen = line(&world, two, one, served.at.cmp);
     assert!(stolen.exchange(sent.bytes(), in_20_seconds(&world)).is_err());
     // A certificate of the right issuer, whose terminal was struck off.
-    let mut withdrawn = world.authority.store().terminal(TerminalKey::Id(&one.id)).unwrap().unwrap();
+    let mut withdrawn = world.authority.store().terminal(&one.id).unwrap().unwrap();
     withdrawn.authorised = false;
-    world.authority.store().register_terminal(&withdrawn).unwrap();
+    world.authority.store().register_terminal(&withdrawn, None, world.now()).unwrap();
     let refused = line(&world, one, one, served.at.cmp).exchange(sent.bytes(), in_20_seconds(&world));
     assert!(matches!(refused, Err(LineError::NotAdmitted)), "{refused:?}");
 }

@@ -112,11 +112,11 @@ fn an_authority_that_starts_again_knows_everything() {
 
     let again = authority::open(dir.path(), world.authority_hsm.clone(), world.clock.clone()).unwrap();
     let mut random = rand_core::OsRng;
-    assert_eq!(again.handle(ir.bytes(), Some(&counter.id), world.now(), &mut random), ip);
+    assert_eq!(again.handle(ir.bytes(), authority::Peer::Terminal(&counter.id), world.now(), &mut random), ip);
     let sha256 = <sha2::Sha256 as sha2::Digest>::digest(&certificate).into();
     let confirm = Request::Confirm(Confirmation::by_sha256(sha256));
     let confirm = counter.protect(confirm, transaction, world.random(), world.now());
-    let answer = again.handle(confirm.bytes(), Some(&counter.id), world.now(), &mut random);
+    let answer = again.handle(confirm.bytes(), authority::Peer::Terminal(&counter.id), world.now(), &mut random);
     assert_eq!(world.open(&confirm, &answer), Opened::Confirmed);
     // The first one, which has been there all the time, sees it.
     assert_eq!(world.authority.store().counts().unwrap(), [(Authentication, State::Valid, 1)]);
@@ -130,9 +130,13 @@ fn what_is_no_store_is_not_opened() {
     assert!(matches!(SqliteStore::open(&path, [1, 1]), Err(StoreError::Damaged)));
     fs::remove_file(&path).unwrap();
     drop(open(&path));
-    let newer = rusqlite::Connection::open(&path).unwrap();
-    newer.pragma_update(None, "user_version", 2).unwrap();
-    drop(newer);
-    assert!(matches!(SqliteStore::open(&path, [1, 1]), Err(StoreError::TooNew { found: 2, known: 1 })));
+    let set_version = |version: i64| {
+        let other = rusqlite::Connection::open(&path).unwrap();
+        other.pragma_update(None, "user_version", version).unwrap();
+    };
+    set_version(3);
+    assert!(matches!(SqliteStore::open(&path, [1, 1]), Err(StoreError::TooNew { found: 3, known: 2 })));
+    set_version(1);
+    assert!(matches!(SqliteStore::open(&path, [1, 1]), Err(StoreError::TooOld { found: 1, known: 2 })));
     assert!(matches!(SqliteStore::open(dir.path(), [1, 1]), Err(StoreError::Failed(_))));
 }
