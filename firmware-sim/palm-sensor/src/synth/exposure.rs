@@ -12,7 +12,7 @@ use super::{Family, MICROMETRES_PER_PIXEL, Wavelength};
 /// Edge of a pixel at the nominal distance, mm.
 pub(super) const PIXEL: f32 = MICROMETRES_PER_PIXEL as f32 / 1000.0;
 /// Grey level of the middle of a palm at normal exposure.
-pub(super) const PALM_GREY: f32 = 152.0;
+pub(super) const PALM_GREY: f32 = 145.0;
 /// Grey level where there is nothing.
 const BACKGROUND_GREY: f32 = 9.0;
 /// Pose, light and warp are computed every so many pixels and interpolated.
@@ -161,7 +161,8 @@ fn grey(subject: &impl Subject, corner: Corner) -> f32 {
 /// The images of the lamps in a glossy subject: half way to them, and aside if it is tilted.
 fn mirror_lamps(gloss: f32, take: &Take, lamps: &[[f32; 2]], light: &mut Raster) {
     const SIZE: f32 = 1.8;
-    if gloss <= 0.0 {
+    // Crossed polarisers keep mirrored light from the camera of the second family.
+    if gloss <= 0.0 || take.family == Family::B {
         return;
     }
     for lamp in lamps {

@@ -34,6 +34,7 @@ mod outline;
 mod random;
 mod raster;
 mod skin;
+pub mod statistics;
 mod take;
 mod tissue;
 mod vessels;

@@ -97,7 +97,7 @@ pub(super) fn lamps(family: Family, wavelength: Wavelength) -> Vec<[f32; 2]> {
     match (family, wavelength) {
         (Family::A, Wavelength::NearInfrared) => ring(8, 32.0, 0.0),
         (Family::A, Wavelength::Red) => ring(8, 32.0, 0.5),
-        (Family::B, Wavelength::NearInfrared) => bars(44.0, 26.0),
-        (Family::B, Wavelength::Red) => bars(38.0, 26.0),
+        (Family::B, Wavelength::NearInfrared) => bars(36.0, 30.0),
+        (Family::B, Wavelength::Red) => bars(30.0, 30.0),
     }
 }

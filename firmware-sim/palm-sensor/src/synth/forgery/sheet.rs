@@ -234,8 +234,8 @@ fn between(raster: &Raster, x: f32, y: f32) -> f32 {
 /// run a little.
 fn screened(seed: u64, mut wanted: Raster, screen: f32) -> Raster {
     const TURN: f32 = std::f32::consts::FRAC_1_SQRT_2;
-    /// How far ink runs, mm.
-    const RUN: f32 = 0.07;
+    /// How far ink runs, and how far paper carries the light around a dot, mm.
+    const RUN: f32 = 0.10;
     let rng = &mut stream(Family::A, Purpose::Forgery, seed, 1);
     let frequency = std::f32::consts::TAU / screen;
     for (i, value) in wanted.values.iter_mut().enumerate() {
@@ -243,8 +243,7 @@ fn screened(seed: u64, mut wanted: Raster, screen: f32) -> Raster {
         let (u, v) = ((x + y) * TURN, (x - y) * TURN);
         let threshold = 0.5 + 0.25 * (cos(frequency * u) + cos(frequency * v)) + rng.gen_range(-0.06..0.06);
         // Toner gets nearly everywhere and nearly nowhere.
-        let is_inked = *value > threshold.clamp(0.02, 0.98);
-        *value = if is_inked { 1.0 } else { 0.0 };
+        *value = (0.5 + 4.0 * (*value - threshold.clamp(0.05, 0.95))).clamp(0.0, 1.0);
     }
     wanted.blur(RUN / PITCH, RUN / PITCH);
     wanted
