@@ -361,9 +361,9 @@ impl Stage {
 /// Registers an アクセス管理責任者, who registers the operator.
 fn enrol(terminal: &mut Terminal) -> Result<(), ProcedureError> {
     let order = |user_id: &str, role| EnrolOrder { user_id: user_id.into(), operator_id: "counter".into(), role };
-    terminal.enrol_operator(order(MANAGER, Role::AccessManager))?;
+    terminal.enrol_operator(order(MANAGER, Role::AccessManager), None)?;
     terminal.log_on(MANAGER)?;
-    terminal.enrol_operator(order(OPERATOR, Role::Operator))?;
+    terminal.enrol_operator(order(OPERATOR, Role::Operator), None)?;
     terminal.log_off()
 }
 

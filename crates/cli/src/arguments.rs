@@ -110,7 +110,7 @@ pub enum Command<E: Subcommand, K: Subcommand = NoOwnCommands> {
     /// Look at the card on the reader
     #[command(subcommand)]
     Card(Card<K>),
-    /// Enrol, list and retire operators
+    /// Enrol, list, release and retire operators
     #[command(subcommand)]
     Operator(Operator),
     /// Show and verify the operation history
@@ -236,7 +236,7 @@ pub enum Operator {
   The first one of a new terminal, who enrols all others:
     $ madoguchi operator enrol 0001 --role access-manager
   An operator:
-    $ madoguchi operator enrol 0502 --access-manager 0001")]
+    $ madoguchi operator enrol 0502 --access-manager 0001 --second-person 0417")]
     Enrol {
         /// 照合ID of the new operator: 4 to 16 letters and digits
         #[arg(value_name = "ID")]
@@ -250,6 +250,20 @@ pub enum Operator {
         /// 照合ID of the access manager, whose palm is asked for; not needed for the first operator of a terminal
         #[arg(long, value_name = "ID")]
         access_manager: Option<String>,
+        /// 照合ID of another operator, whose palm is asked for, too; not needed while there is nobody else
+        #[arg(long, value_name = "ID")]
+        second_person: Option<String>,
+    },
+    /// Let an operator log on again who was refused too often
+    #[command(after_help = "Examples:
+    $ madoguchi operator release 0417 --access-manager 0001")]
+    Release {
+        /// 照合ID of the operator
+        #[arg(value_name = "ID")]
+        user_id: String,
+        /// 照合ID of the access manager, whose palm is asked for
+        #[arg(long, value_name = "ID")]
+        access_manager: String,
     },
     /// List the operators of this terminal
     #[command(after_help = "Examples:

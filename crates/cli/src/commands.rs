@@ -33,9 +33,12 @@ pub(crate) fn execute<C: Composition>(
         Command::Card(Card::Show { operator }) => card::show(&operator, composition, context),
         Command::Card(Card::Trace(CardTrace::Show { file })) => trace::show(&file),
         Command::Card(Card::Own(command)) => composition.run_own_card(command, context),
-        Command::Operator(Operator::Enrol { user_id, role, operator_id, access_manager }) => {
+        Command::Operator(Operator::Enrol { user_id, role, operator_id, access_manager, second_person }) => {
             let newcomer = operator::Newcomer { user_id, role: role.into(), operator_id };
-            operator::enrol(newcomer, access_manager.as_deref(), composition, context)
+            operator::enrol(newcomer, access_manager.as_deref(), second_person.as_deref(), composition, context)
+        }
+        Command::Operator(Operator::Release { user_id, access_manager }) => {
+            operator::release(&user_id, &access_manager, composition, context)
         }
         Command::Operator(Operator::List) => operator::list(composition, context),
         Command::Operator(Operator::Retire { user_id, access_manager }) => {

@@ -74,6 +74,10 @@ fn procedure(messages: &Messages, error: &ProcedureError) -> (&'static str, Args
     let certificate = |kind| ("certificate", messages.certificate(kind).into());
     match error {
         ProcedureError::LogOnRefused => ("error-log-on-refused", vec![]),
+        ProcedureError::LogOnDelayed { wait } => (
+            "error-log-on-delayed",
+            vec![("seconds", wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX).into())],
+        ),
         ProcedureError::NoUsableCapture(reason) => {
             ("error-no-usable-capture", vec![("reason", messages.get(retry_reason(reason)).into())])
         }

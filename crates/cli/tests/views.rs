@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use card_reader::trace::Trace;
 use cli::{
@@ -290,6 +291,7 @@ fn every_failure_of_a_procedure_is_explained() {
         let bytes = b"x".as_slice();
         vec![
             ProcedureError::LogOnRefused,
+            ProcedureError::LogOnDelayed { wait: Duration::from_millis(14_200) },
             ProcedureError::NoUsableCapture("too-dark".into()),
             ProcedureError::NotLoggedOn,
             ProcedureError::NotAllowed,

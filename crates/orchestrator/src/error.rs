@@ -1,5 +1,7 @@
 //! Why a procedure ended without its certificates. Each variant has a text for people in the message catalogue.
 
+use std::time::Duration;
+
 use jpki::CertificateKind;
 use madoguchi_time::Recovery;
 
@@ -10,6 +12,12 @@ pub enum ProcedureError {
     /// Unknown 照合ID, or a palm that is not its holder's: the two look the same from outside.
     #[error("log-on refused")]
     LogOnRefused,
+    /// Too many log-ons in a row were refused at this terminal, of whatever 照合ID.
+    #[error("no log-on is taken for {} s", wait.as_secs_f64().ceil())]
+    LogOnDelayed {
+        /// For how long nobody can log on yet.
+        wait: Duration,
+    },
     /// No capture could be used.
     #[error("no usable palm capture: {0}")]
     NoUsableCapture(String),
@@ -161,6 +169,7 @@ impl ProcedureError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::LogOnRefused => "log-on-refused",
+            Self::LogOnDelayed { .. } => "log-on-delayed",
             Self::NoUsableCapture(_) => "no-usable-capture",
             Self::NotLoggedOn => "not-logged-on",
             Self::NotAllowed => "not-allowed",
@@ -204,7 +213,7 @@ impl ProcedureError {
     #[must_use]
     pub fn recovery(&self) -> Recovery {
         match self {
-            Self::AuthorityUnreachable(_) => Recovery::Retry,
+            Self::AuthorityUnreachable(_) | Self::LogOnDelayed { .. } => Recovery::Retry,
             Self::CardGone | Self::NoCard => Recovery::Reconnect,
             Self::LogOnRefused
             | Self::NoUsableCapture(_)

@@ -4,6 +4,7 @@
 //! * [`Terminal`]: the ports put together, an operator's session, one procedure at a time.
 //! * [`state`]: what is kept on disk. [`people`]: what is asked of people. [`progress`]: what is told while it runs.
 
+mod attempts;
 mod card;
 mod driver;
 mod error;

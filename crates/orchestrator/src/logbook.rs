@@ -13,6 +13,7 @@ use jpki::CertificateKind;
 use madoguchi_time::Deadline;
 use serde::{Deserialize, Serialize};
 
+use crate::attempts::Attempts;
 use crate::error::ProcedureError;
 use crate::state::{StateError, StateFolder};
 
@@ -37,6 +38,7 @@ pub(crate) struct LogBook {
     /// witness says so.
     witnessed: u64,
     retirements: Retirements,
+    attempts: Attempts,
     /// Length in bytes of what is durably written.
     length: u64,
     /// An append failed: what follows `length` is to be cut off before the next one.
@@ -75,14 +77,19 @@ impl LogBook {
             Ok(_) | Err(LogFault::OpenIntents(_)) => {}
             Err(fault) => return Err(fault.into()),
         }
-        let mut retirements = Retirements::default();
-        let (log, torn) = Log::from_lines_with(lines, |entry| retirements.take(&entry)).map_err(LogFault::from)?;
+        let (mut retirements, mut attempts) = (Retirements::default(), Attempts::default());
+        let take = |entry: Entry| {
+            retirements.take(&entry);
+            attempts.take(&entry);
+        };
+        let (log, torn) = Log::from_lines_with(lines, take).map_err(LogFault::from)?;
         let length = torn.map_or(lines.len(), |torn| torn.offset) as u64;
         if torn.is_some() {
             state.truncate(ENTRIES, length)?;
         }
         let witnessed = read_witnessed(state)?.unwrap_or_default();
-        let mut book = Self { log, key, actor: Actor::System, witnessed, retirements, length, is_torn: false };
+        let mut book =
+            Self { log, key, actor: Actor::System, witnessed, retirements, attempts, length, is_torn: false };
         // The log gets a checkpoint before its first entry, so that a missing one shows.
         if own.is_none() {
             book.checkpoint(state, hsm, deadline)?;
@@ -192,6 +199,11 @@ impl LogBook {
         &self.retirements
     }
 
+    /// Who was refused at log-on.
+    pub(crate) fn attempts(&self) -> &Attempts {
+        &self.attempts
+    }
+
     /// Verifies the log as it is on disk, against its checkpoint and what the witness has.
     pub(crate) fn verify(&self, state: &dyn StateFolder, witness: &Testimony) -> Result<LogVerdict, ProcedureError> {
         let verdict = verify(state, &self.key, witness.checkpoint.as_deref())?;
@@ -218,6 +230,7 @@ impl LogBook {
         self.length += line.len() as u64;
         let entry = self.log.commit(prepared).map_err(out_of_step)?;
         self.retirements.take(&entry);
+        self.attempts.take(&entry);
         Ok(entry.index)
     }
 }
@@ -240,13 +253,6 @@ pub(crate) struct Retirements {
 }
 
 impl Retirements {
-    /// The retirements in the log on disk.
-    pub(crate) fn read(state: &dyn StateFolder) -> Result<Self, ProcedureError> {
-        let mut retirements = Self::default();
-        entries(state)?.iter().for_each(|entry| retirements.take(entry));
-        Ok(retirements)
-    }
-
     /// When this operator was retired, if so.
     pub(crate) fn of(&self, user_id: &str) -> Option<Timestamp> {
         self.retired.get(user_id).copied()
@@ -257,7 +263,7 @@ impl Retirements {
         self.retired.keys().map(String::as_str)
     }
 
-    fn take(&mut self, entry: &Entry) {
+    pub(crate) fn take(&mut self, entry: &Entry) {
         if entry.step.as_str() != What::RETIRE_OPERATOR {
             return;
         }
@@ -331,15 +337,21 @@ impl<'a> What<'a> {
     pub(crate) const ENROL_OPERATOR: &'static str = "enrol-operator";
     /// The step of retiring an operator.
     pub(crate) const RETIRE_OPERATOR: &'static str = "retire-operator";
+    /// The step of releasing an operator who was refused too often.
+    pub(crate) const RELEASE_OPERATOR: &'static str = "release-operator";
+    /// The step of a log-on.
+    pub(crate) const LOG_ON: &'static str = "log-on";
+    /// The step of a second person's showing a palm.
+    pub(crate) const SECOND_PERSON: &'static str = "second-person";
 
     /// A log-on, and what came of it.
     pub(crate) fn log_on(outcome: &'a str) -> Self {
-        Self { step: "log-on", procedure: None, resident: None, detail: Some(outcome) }
+        Self { step: Self::LOG_ON, procedure: None, resident: None, detail: Some(outcome) }
     }
 
     /// A second person shows a palm, and what came of it.
     pub(crate) fn second_person(outcome: &'a str) -> Self {
-        Self { step: "second-person", procedure: None, resident: None, detail: Some(outcome) }
+        Self { step: Self::SECOND_PERSON, procedure: None, resident: None, detail: Some(outcome) }
     }
 
     /// The operator logs off.

@@ -7,8 +7,9 @@ use madoguchi_time::Deadline;
 use rand_core::CryptoRngCore;
 use serde::{Deserialize, Serialize};
 
+use crate::attempts::Attempts;
 use crate::error::ProcedureError;
-use crate::logbook::Retirements;
+use crate::logbook::{self, Retirements};
 use crate::state::{StateError, StateFolder};
 
 const FOLDER: &str = "operators";
@@ -55,13 +56,31 @@ pub fn is_user_id(text: &str) -> bool {
     (4..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// All operators, retired ones too, in the order of their 照合ID.
+/// An operator as the list shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// Who it is.
+    #[serde(flatten)]
+    pub operator: Operator,
+    /// Was the operator refused too often, and is to be released by an アクセス管理責任者?
+    pub locked: bool,
+}
+
+/// All operators, retired ones too, in the order of their 照合ID. `limit` is the number of refused log-ons that locks.
 ///
 /// # Errors
 /// If the folder or the log can't be read, or a record is damaged.
-pub fn list(state: &dyn StateFolder) -> Result<Vec<Operator>, ProcedureError> {
-    let retirements = Retirements::read(state)?;
-    Ok(all(state, &retirements)?.collect::<Result<_, _>>()?)
+pub fn list(state: &dyn StateFolder, limit: u32) -> Result<Vec<Listed>, ProcedureError> {
+    let (mut retirements, mut attempts) = (Retirements::default(), Attempts::default());
+    for entry in logbook::entries(state)? {
+        retirements.take(&entry);
+        attempts.take(&entry);
+    }
+    let listed = |operator: Operator| {
+        let locked = operator.retired_at.is_none() && attempts.has_locked(&operator.user_id, limit);
+        Listed { operator, locked }
+    };
+    Ok(all(state, &retirements)?.map(|operator| operator.map(listed)).collect::<Result<_, _>>()?)
 }
 
 /// The same for who knows the log. A record that is damaged is an error in its place.

@@ -46,6 +46,9 @@ pub struct SiteConfig {
     /// Seconds without activity after which the screen locks; 300 at most.
     #[serde(default = "default_idle")]
     pub lock_after_s: u64,
+    /// After how many refused log-ons in a row an operator is locked until an アクセス管理責任者 releases them; 1 to 10.
+    #[serde(default = "default_refusals")]
+    pub refusals_until_locked: u32,
     /// Which PINs are refused.
     #[serde(default)]
     pub pin_rules: PinRules,
@@ -53,6 +56,10 @@ pub struct SiteConfig {
 
 fn default_idle() -> u64 {
     MAX_IDLE.as_secs()
+}
+
+fn default_refusals() -> u32 {
+    3
 }
 
 fn default_challenge() -> usize {
@@ -85,6 +92,9 @@ impl SiteConfig {
         }
         if site.lock_after_s == 0 || site.idle_limit() > MAX_IDLE {
             return Err(damaged("lock-after-s: 1 to 300 seconds".into()));
+        }
+        if !(1..=10).contains(&site.refusals_until_locked) {
+            return Err(damaged("refusals-until-locked: 1 to 10".into()));
         }
         site.profile()?;
         site.environment()?;

@@ -50,7 +50,7 @@ pub struct Simulated {
 /// Who takes part in a command.
 #[derive(Clone, Default)]
 struct Cast {
-    logs_on: Option<String>,
+    logs_on: Vec<String>,
     enrols: Option<String>,
     /// 宛名番号 of the applicant.
     resident: Option<Zeroizing<String>>,
@@ -185,16 +185,20 @@ fn diagnose_pcsc(_site: &Site) -> Vec<Finding> {
 
 impl Cast {
     fn of(command: &Command<Own, OwnCard>) -> Self {
-        let operator = |id: &String| Self { logs_on: Some(id.clone()), ..Self::default() };
+        let operator = |id: &String| Self { logs_on: vec![id.clone()], ..Self::default() };
         match command {
             Command::Issue(issue) => {
                 Self { resident: Some(Zeroizing::new(issue.resident.clone())), ..operator(&issue.operator) }
             }
             Command::Card(Card::Show { operator: id }) => operator(id),
-            Command::Operator(Operator::Enrol { user_id, access_manager, .. }) => {
-                Self { logs_on: access_manager.clone(), enrols: Some(user_id.clone()), resident: None }
+            Command::Operator(Operator::Enrol { user_id, access_manager, second_person, .. }) => Self {
+                logs_on: access_manager.iter().chain(second_person).cloned().collect(),
+                enrols: Some(user_id.clone()),
+                resident: None,
+            },
+            Command::Operator(Operator::Release { access_manager, .. } | Operator::Retire { access_manager, .. }) => {
+                operator(access_manager)
             }
-            Command::Operator(Operator::Retire { access_manager, .. }) => operator(access_manager),
             _ => Self::default(),
         }
     }
@@ -271,7 +275,7 @@ impl Composition for Simulated {
         let (sensor, hands) = palms::sensor(world.palms(), Arc::clone(&site.clock)).map_err(ProcedureError::from)?;
         self.strings.borrow_mut().hands = Some(hands.clone());
         let Cast { logs_on, enrols, .. } = self.cast.borrow().clone();
-        Ok(Box::new(AttendedSensor { sensor, hands, logs_on, enrols }))
+        Ok(Box::new(AttendedSensor { sensor, hands, logs_on: logs_on.into(), enrols }))
     }
 
     fn authority_line(&self, site: &Site, hsm: &Arc<dyn Hsm>) -> Result<Box<dyn AuthorityLine>, Failure> {

@@ -1,5 +1,6 @@
 //! The hands that are held over the simulated sensor: every person of a world has one of their own, synthetic or in pictures.
 
+use std::collections::VecDeque;
 use std::error::Error;
 use std::fs;
 use std::io::BufReader;
@@ -152,8 +153,8 @@ pub struct AttendedSensor {
     pub sensor: Sensor,
     /// The people.
     pub hands: Hands,
-    /// Who logs on; nobody holds a hand out of their own accord if none.
-    pub logs_on: Option<String>,
+    /// Who logs on and who is the second person, one after the other; nobody holds a hand out of their own accord if none.
+    pub logs_on: VecDeque<String>,
     /// Who is enrolled.
     pub enrols: Option<String>,
 }
@@ -169,8 +170,12 @@ impl PalmVerifier for AttendedSensor {
         deadline: Deadline,
         observer: &mut dyn FnMut(CaptureEvent),
     ) -> Result<Verification, SensorError> {
-        if let Some(person) = &self.logs_on {
+        if let Some(person) = self.logs_on.front() {
             self.hands.logs_on(person)?;
+        }
+        // The last one stays.
+        if self.logs_on.len() > 1 {
+            self.logs_on.pop_front();
         }
         self.sensor.verify(enrolled, deadline, observer)
     }

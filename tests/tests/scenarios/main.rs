@@ -10,6 +10,7 @@ use madoguchi_tests::{Stage, Start};
 use orchestrator::ProcedureError;
 
 mod applicants;
+mod attempts;
 mod authority;
 mod breakdowns;
 mod card_channel;

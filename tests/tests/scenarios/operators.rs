@@ -13,7 +13,9 @@ const RECORD: &str = "operators/0500.json";
 
 fn enrol(terminal: &mut Terminal, user_id: &str, role: Role) {
     let order = EnrolOrder { user_id: user_id.into(), operator_id: "counter".into(), role };
-    terminal.enrol_operator(order).unwrap();
+    // The operator who is there from the start stands by.
+    let second = terminal.second_person(OPERATOR).unwrap();
+    terminal.enrol_operator(order, Some(second)).unwrap();
 }
 
 fn is_retired(terminal: &Terminal, user_id: &str) -> bool {
@@ -99,8 +101,9 @@ fn a_record_that_is_put_back_brings_nobody_back() {
     assert!(is_retired(&terminal, LEAVER));
     drop(terminal);
     let folder = madoguchi_tests::stage::folder(&stage.disk(0));
-    let listed = orchestrator::operators::list(&*folder).unwrap();
-    assert!(listed.iter().any(|operator| operator.user_id == LEAVER && operator.retired_at.is_some()));
+    let listed = orchestrator::operators::list(&*folder, 3).unwrap();
+    let mut operators = listed.iter().map(|listed| &listed.operator);
+    assert!(operators.any(|operator| operator.user_id == LEAVER && operator.retired_at.is_some()));
 
     // and at its next start, which erases the templates again, and says so.
     let mut terminal = stage.start(0).unwrap();
@@ -119,7 +122,8 @@ fn a_record_that_is_put_back_brings_nobody_back() {
     stage.disk(0).restore(files);
     terminal.log_on(MANAGER).unwrap();
     let order = EnrolOrder { user_id: LEAVER.into(), operator_id: "counter".into(), role: Role::Operator };
-    assert!(matches!(terminal.enrol_operator(order), Err(ProcedureError::UserIdNotFree)));
+    let second = terminal.second_person(OPERATOR).unwrap();
+    assert!(matches!(terminal.enrol_operator(order, Some(second)), Err(ProcedureError::UserIdNotFree)));
     drop(terminal);
     stage.start(0).unwrap().log_on(OPERATOR).unwrap();
     assert_eq!(retirements(&stage.entries(0).unwrap()).len(), 4, "what is gone needs no retiring");

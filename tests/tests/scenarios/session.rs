@@ -31,7 +31,8 @@ fn log_on_is_refused_alike_whether_the_id_or_the_palm_is_wrong() {
     let mut stage = stage(Start::Fresh);
     let mut terminal = stage.start(0).unwrap();
     terminal.log_on(MANAGER).unwrap();
-    terminal.enrol_operator(order("0999", Role::Operator)).unwrap();
+    let second = terminal.second_person(OPERATOR).unwrap();
+    terminal.enrol_operator(order("0999", Role::Operator), Some(second)).unwrap();
     terminal.retire_operator("0999").unwrap();
     terminal.log_off().unwrap();
 
@@ -52,6 +53,8 @@ fn log_on_is_refused_alike_whether_the_id_or_the_palm_is_wrong() {
         ("no sensor", OPERATOR, Err(SensorError::Gone), gone, "failed", true),
         ("no sensor, an unknown ID", STRANGER, Err(SensorError::Gone), gone, "failed", false),
     ] {
+        // Nobody has to wait because of the case before.
+        stage.wait(Duration::from_secs(120));
         let before = (stage.entries(0).unwrap().len(), stage.palms.compared_with().len());
         stage.palms.answer_next(palm);
         let error = terminal.log_on(user_id).unwrap_err();
@@ -116,7 +119,7 @@ fn a_lock_closes_the_access_managers_doors_too() {
     let from = stage.entries(0).unwrap().len();
     terminal.log_on(MANAGER).unwrap();
     stage.wait(IDLE);
-    let error = terminal.enrol_operator(order("0500", Role::AccessManager)).unwrap_err();
+    let error = terminal.enrol_operator(order("0500", Role::AccessManager), None).unwrap_err();
     assert!(matches!(error, ProcedureError::NotAllowed), "{error:?}");
     let entries = stage.entries(0).unwrap();
     assert_eq!(told(&entries, from), [("log-on", Some("done"), true), ("lock", None, true)]);
@@ -181,9 +184,9 @@ fn roles_are_kept_apart() {
     let mut stage = stage(Start::Fresh);
     let number = stage.resident.number.clone();
     let mut terminal = stage.start(0).unwrap();
-    assert!(matches!(terminal.enrol_operator(order("0500", Role::Operator)), Err(ProcedureError::NotAllowed)));
+    assert!(matches!(terminal.enrol_operator(order("0500", Role::Operator), None), Err(ProcedureError::NotAllowed)));
     terminal.log_on(OPERATOR).unwrap();
-    assert!(matches!(terminal.enrol_operator(order("0500", Role::Operator)), Err(ProcedureError::NotAllowed)));
+    assert!(matches!(terminal.enrol_operator(order("0500", Role::Operator), None), Err(ProcedureError::NotAllowed)));
     assert!(matches!(terminal.retire_operator(MANAGER), Err(ProcedureError::NotAllowed)));
     terminal.log_on(MANAGER).unwrap();
     assert!(matches!(terminal.run(&number, Plan::issue(&BOTH)), Err(ProcedureError::NotAllowed)));
@@ -197,12 +200,14 @@ fn an_access_manager_registers_and_retires() {
     let mut terminal = stage.start(0).unwrap();
     terminal.log_on(MANAGER).unwrap();
     for user_id in ["", "abc", "12345678901234567", "with space", "../0417", "０４１７", "a/b.json", OPERATOR] {
-        let error = terminal.enrol_operator(order(user_id, Role::Operator)).unwrap_err();
+        let second = terminal.second_person(OPERATOR).unwrap();
+        let error = terminal.enrol_operator(order(user_id, Role::Operator), Some(second)).unwrap_err();
         assert!(matches!(error, ProcedureError::UserIdNotFree), "{user_id}: {error:?}");
     }
     assert!(matches!(terminal.retire_operator("0500"), Err(ProcedureError::UnknownOperator)));
 
-    terminal.enrol_operator(order("0500", Role::Operator)).unwrap();
+    let second = terminal.second_person(OPERATOR).unwrap();
+    terminal.enrol_operator(order("0500", Role::Operator), Some(second)).unwrap();
     let record = stage.disk(0).files().remove("operators/0500.json").unwrap();
     let sealed = sealed_in(&record);
     assert!(sealed.len() > 128, "templates are kept, sealed");
@@ -213,7 +218,8 @@ fn an_access_manager_registers_and_retires() {
     }
     assert!(matches!(terminal.log_on("0500"), Err(ProcedureError::LogOnRefused)));
     terminal.log_on(MANAGER).unwrap();
-    let again = terminal.enrol_operator(order("0500", Role::Operator));
+    let second = terminal.second_person(OPERATOR).unwrap();
+    let again = terminal.enrol_operator(order("0500", Role::Operator), Some(second));
     assert!(matches!(again, Err(ProcedureError::UserIdNotFree)), "an ID names one person for ever");
 
     let entries = stage.entries(0).unwrap();
@@ -243,17 +249,23 @@ fn the_first_to_be_registered_is_an_access_manager() {
     // Whoever empties the folder does not become the first: the log knows better.
     let mut terminal = stage.start(0).unwrap();
     assert!(matches!(terminal.log_on(OPERATOR), Err(ProcedureError::LogOnRefused)), "nobody can log on");
-    assert!(matches!(terminal.enrol_operator(order("0100", Role::AccessManager)), Err(ProcedureError::NotAllowed)));
+    assert!(matches!(
+        terminal.enrol_operator(order("0100", Role::AccessManager), None),
+        Err(ProcedureError::NotAllowed)
+    ));
     drop(terminal);
 
     files.retain(|name, _| !name.starts_with("log/"));
     stage.disk(0).restore(files);
     let mut terminal = stage.start(0).unwrap();
-    assert!(matches!(terminal.enrol_operator(order("0100", Role::Operator)), Err(ProcedureError::NotAllowed)));
-    terminal.enrol_operator(order("0100", Role::AccessManager)).unwrap();
-    assert!(matches!(terminal.enrol_operator(order("0200", Role::AccessManager)), Err(ProcedureError::NotAllowed)));
+    assert!(matches!(terminal.enrol_operator(order("0100", Role::Operator), None), Err(ProcedureError::NotAllowed)));
+    terminal.enrol_operator(order("0100", Role::AccessManager), None).unwrap();
+    assert!(matches!(
+        terminal.enrol_operator(order("0200", Role::AccessManager), None),
+        Err(ProcedureError::NotAllowed)
+    ));
     terminal.log_on("0100").unwrap();
-    terminal.enrol_operator(order("0200", Role::AccessManager)).unwrap();
+    terminal.enrol_operator(order("0200", Role::AccessManager), None).unwrap();
 }
 
 #[test]

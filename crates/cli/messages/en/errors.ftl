@@ -1,7 +1,10 @@
 # Why a procedure failed. The text says what, .cause the likely cause, .mend what to do.
 error-log-on-refused = The operator was not recognised
     .cause = The user ID is wrong, or the palm is not the enrolled one
-    .mend = Check the user ID and try again with the enrolled hand. If it keeps failing, ask the access manager for a new enrolment
+    .mend = Check the user ID and try again with the enrolled hand. If it keeps failing, ask the access manager: after some refusals a user ID is locked until it is released
+error-log-on-delayed = Nobody can log on for { $seconds } s
+    .cause = Too many log-ons in a row were refused at this terminal
+    .mend = Wait, then check the user ID and try again. If it goes on, ask the access manager: `log show` tells what was tried
 error-no-usable-capture = The palm could not be read ({ $reason })
     .cause = The hand was badly placed or lit, or the sensor's window is dirty
     .mend = Wipe the sensor's window and hold the open palm still, a little above its middle

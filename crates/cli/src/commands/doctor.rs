@@ -12,7 +12,8 @@ use std::time::Duration;
 use authority_link::LineError;
 use hsm::custody::Ability;
 use hsm::{Hsm, KeyName};
-use orchestrator::{ProcedureError, Role, StateError, journal, logbook, operators};
+use orchestrator::operators::Listed;
+use orchestrator::{ProcedureError, Role, SiteConfig, StateError, journal, logbook, operators};
 use resident_register::CsvRegister;
 use serde::Serialize;
 
@@ -169,8 +170,16 @@ impl<C: Composition> Doctor<'_, C> {
     }
 
     fn operators(&mut self, folder: &Path) {
-        let active = self.composition.state(folder).and_then(|state| Ok(operators::list(&*state)?)).map(|all| {
-            let count = |role| all.iter().filter(|one| one.retired_at.is_none() && one.role == role).count();
+        let state = self.composition.state(folder);
+        let listed = state.and_then(|state| {
+            let limit = SiteConfig::load(&*state)?.refusals_until_locked;
+            Ok(operators::list(&*state, limit)?)
+        });
+        let active = listed.map(|all| {
+            let able = |role| {
+                move |one: &&Listed| !one.locked && one.operator.retired_at.is_none() && one.operator.role == role
+            };
+            let count = |role| all.iter().filter(able(role)).count();
             (count(Role::Operator), count(Role::AccessManager))
         });
         match active {

@@ -1,8 +1,9 @@
-//! `operator enrol|list|retire`
+//! `operator enrol|release|list|retire`
 
 use std::io;
 
-use orchestrator::{EnrolOrder, Operator, Role, Terminal, operators};
+use orchestrator::operators::Listed;
+use orchestrator::{EnrolOrder, Operator, Role, SiteConfig, Terminal, operators};
 use serde::Serialize;
 
 use super::announce;
@@ -24,14 +25,28 @@ pub(super) struct Newcomer {
 pub(super) fn enrol(
     newcomer: Newcomer,
     access_manager: Option<&str>,
+    second_person: Option<&str>,
     composition: &impl Composition,
     context: &Context,
 ) -> Result<Box<dyn Report>, Failure> {
     let Newcomer { user_id, role, operator_id } = newcomer;
     let order = EnrolOrder { user_id, role, operator_id: operator_id.unwrap_or_else(|| role_name(role).to_owned()) };
     as_access_manager(access_manager, "heading-enrol", composition, context, |terminal| {
-        let operator = terminal.enrol_operator(order)?;
-        Ok(OperatorReport { ok: true, operator })
+        let second = second_person.map(|user_id| terminal.second_person(user_id)).transpose()?;
+        let operator = terminal.enrol_operator(order, second)?;
+        Ok(OperatorReport { ok: true, done: Done::Enrolled, operator })
+    })
+}
+
+pub(super) fn release(
+    user_id: &str,
+    access_manager: &str,
+    composition: &impl Composition,
+    context: &Context,
+) -> Result<Box<dyn Report>, Failure> {
+    as_access_manager(Some(access_manager), "heading-release", composition, context, |terminal| {
+        let operator = terminal.release_operator(user_id)?;
+        Ok(OperatorReport { ok: true, done: Done::Released, operator })
     })
 }
 
@@ -43,7 +58,7 @@ pub(super) fn retire(
 ) -> Result<Box<dyn Report>, Failure> {
     as_access_manager(Some(access_manager), "heading-retire", composition, context, |terminal| {
         let operator = terminal.retire_operator(user_id)?;
-        Ok(OperatorReport { ok: true, operator })
+        Ok(OperatorReport { ok: true, done: Done::Retired, operator })
     })
 }
 
@@ -70,14 +85,24 @@ fn as_access_manager(
 
 pub(super) fn list(composition: &impl Composition, context: &Context) -> Result<Box<dyn Report>, Failure> {
     let state = composition.state(context.folder())?;
-    Ok(Box::new(OperatorList { ok: true, operators: operators::list(&*state)? }))
+    let limit = SiteConfig::load(&*state)?.refusals_until_locked;
+    Ok(Box::new(OperatorList { ok: true, operators: operators::list(&*state, limit)? }))
 }
 
-/// An operator who was enrolled or retired.
+/// An operator to whose entry something was done.
 #[derive(Debug, Serialize)]
 struct OperatorReport {
     ok: bool,
+    #[serde(skip)]
+    done: Done,
     operator: Operator,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Done {
+    Enrolled,
+    Released,
+    Retired,
 }
 
 impl Report for OperatorReport {
@@ -86,7 +111,11 @@ impl Report for OperatorReport {
     }
 
     fn show(&self, screen: &mut Screen, messages: &Messages) -> io::Result<()> {
-        let key = if self.operator.retired_at.is_some() { "operator-retired" } else { "operator-enrolled" };
+        let key = match self.done {
+            Done::Enrolled => "operator-enrolled",
+            Done::Released => "operator-released",
+            Done::Retired => "operator-retired",
+        };
         let args = [("user", self.operator.user_id.as_str().into())];
         screen.entry(Mark::Done, &Entry::new(messages.get(role_key(self.operator.role)), [messages.text(key, &args)]))
     }
@@ -96,7 +125,7 @@ impl Report for OperatorReport {
 #[derive(Debug, Serialize)]
 struct OperatorList {
     ok: bool,
-    operators: Vec<Operator>,
+    operators: Vec<Listed>,
 }
 
 impl Report for OperatorList {
@@ -109,15 +138,19 @@ impl Report for OperatorList {
             return screen.text(0, &messages.get("operators-none"));
         }
         let columns =
-            ["operators-user", "operators-operator", "operators-role", "operators-enrolled", "operators-retired"];
+            ["operators-user", "operators-operator", "operators-role", "operators-enrolled", "operators-state"];
         let mut rows = vec![columns.map(|key| messages.get(key)).to_vec()];
-        rows.extend(self.operators.iter().map(|operator| {
+        rows.extend(self.operators.iter().map(|Listed { operator, locked }| {
+            let retired = operator
+                .retired_at
+                .map(|at| messages.text("operators-retired", &[("date", in_japan(at).date().to_string().into())]));
+            let locked = locked.then(|| messages.get("operators-locked"));
             vec![
                 operator.user_id.clone(),
                 operator.operator_id.clone(),
                 messages.get(role_key(operator.role)),
                 in_japan(operator.enrolled_at).date().to_string(),
-                operator.retired_at.map(|at| in_japan(at).date().to_string()).unwrap_or_default(),
+                retired.or(locked).unwrap_or_default(),
             ]
         }));
         screen.table(&rows)

@@ -38,7 +38,9 @@ impl Terminal {
     /// was logged on before is logged off first.
     ///
     /// # Errors
-    /// [`ProcedureError::LogOnRefused`], [`ProcedureError::NoUsableCapture`], or the sensor's.
+    /// [`ProcedureError::LogOnRefused`], also for who was refused too often before and is locked, so that a stranger does not
+    /// learn which IDs there are; [`ProcedureError::LogOnDelayed`] after too many refusals at this terminal;
+    /// [`ProcedureError::NoUsableCapture`], or the sensor's.
     pub fn log_on(&mut self, user_id: &str) -> Result<(), ProcedureError> {
         self.log_off()?;
         let proved = self.prove(user_id, What::log_on);
@@ -81,16 +83,23 @@ impl Terminal {
     fn prove(&mut self, user_id: &str, what: fn(&'static str) -> What<'static>) -> Result<Proved, ProcedureError> {
         let began = self.ports.clock.now();
         let deadline = self.ports.clock.deadline_in(LOG_ON);
-        let matched = self.match_palm(user_id, deadline);
+        let known = operators::find(&*self.ports.state, self.log.retirements(), user_id);
+        let is_locked = self.is_locked(known.as_ref().ok().and_then(Option::as_ref))?;
+        let matched = match self.log.attempts().wait(self.ports.clock.wall()) {
+            Some(wait) => Err(ProcedureError::LogOnDelayed { wait }),
+            None => self.match_palm(user_id, is_locked, deadline),
+        };
         let elapsed = self.ports.clock.now().since(began);
         let outcome = match &matched {
             Ok(_) => "done",
+            Err(ProcedureError::LogOnRefused) if is_locked => "locked",
             Err(ProcedureError::LogOnRefused) => "refused",
+            Err(ProcedureError::LogOnDelayed { .. }) => "delayed",
             Err(ProcedureError::NoUsableCapture(_)) => "no-usable-capture",
             Err(_) => "failed",
         };
         // Only a known ID is logged: what a stranger types may be anything, a card number or a password.
-        let known = operators::find(&*self.ports.state, self.log.retirements(), user_id).ok().flatten();
+        let known = known.ok().flatten();
         self.log.acts(known.as_ref().map(|operator| operator.user_id.as_str()));
         let noted = self.log.event(&mut *self.ports.state, what(outcome), self.ports.clock.wall());
         // The first error wins.
@@ -99,7 +108,27 @@ impl Terminal {
         Ok(Proved { operator, captures, elapsed })
     }
 
-    fn match_palm(&mut self, user_id: &str, deadline: Deadline) -> Result<(Operator, u32), ProcedureError> {
+    /// Has this operator been refused too often? Somebody whom nobody could release is locked for a time only.
+    pub(super) fn is_locked(&self, operator: Option<&Operator>) -> Result<bool, ProcedureError> {
+        let attempts = self.log.attempts();
+        let limit = self.site.refusals_until_locked;
+        let Some(operator) = operator.filter(|operator| attempts.has_locked(&operator.user_id, limit)) else {
+            return Ok(false);
+        };
+        if !operator.is_active_manager() || !attempts.has_lapsed(&operator.user_id, self.ports.clock.wall()) {
+            return Ok(true);
+        }
+        let others = operators::all(&*self.ports.state, self.log.retirements())?;
+        let mut managers = others.filter_map(Result::ok).filter(Operator::is_active_manager);
+        Ok(managers.any(|other| !attempts.has_locked(&other.user_id, limit)))
+    }
+
+    fn match_palm(
+        &mut self,
+        user_id: &str,
+        is_locked: bool,
+        deadline: Deadline,
+    ) -> Result<(Operator, u32), ProcedureError> {
         let known = operators::find(&*self.ports.state, self.log.retirements(), user_id)?
             .filter(|operator| operator.retired_at.is_none());
         // A stranger's ID gets a capture like any other, compared with somebody's palm and refused whatever comes of it.
@@ -118,7 +147,7 @@ impl Terminal {
             watch_capture(&event, &mut captures, &mut self.progress);
         })?;
         match (verdict, known) {
-            (Verification::Match, Some(operator)) => Ok((operator, captures)),
+            (Verification::Match, Some(operator)) if !is_locked => Ok((operator, captures)),
             (Verification::Unusable(reason), _) => Err(ProcedureError::NoUsableCapture(reason_key(reason).into())),
             _ => Err(ProcedureError::LogOnRefused),
         }

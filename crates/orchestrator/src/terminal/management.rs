@@ -2,7 +2,7 @@
 
 use audit_log::{Entry, Outcome, Phase};
 
-use super::log_on::watch_capture;
+use super::log_on::{SecondPerson, watch_capture};
 use super::{LOG_ON, Terminal, outcome_of};
 use crate::error::ProcedureError;
 use crate::logbook::{self, What};
@@ -21,11 +21,15 @@ pub struct EnrolOrder {
 
 impl Terminal {
     /// Registers an operator's palm. Somebody with the role アクセス管理責任者 must be logged on, unless this is the first, who then
-    /// must have that role.
+    /// must have that role. As soon as there is another operator, he or she is the second person who has to be there.
     ///
     /// # Errors
-    /// [`ProcedureError::NotAllowed`], or the sensor's.
-    pub fn enrol_operator(&mut self, order: EnrolOrder) -> Result<Operator, ProcedureError> {
+    /// [`ProcedureError::NotAllowed`], [`ProcedureError::SecondPersonNeeded`], or the sensor's.
+    pub fn enrol_operator(
+        &mut self,
+        order: EnrolOrder,
+        second: Option<SecondPerson>,
+    ) -> Result<Operator, ProcedureError> {
         let first = self.nobody_was_ever_enrolled()?;
         if !first && !self.is_access_manager()? {
             return Err(ProcedureError::NotAllowed);
@@ -33,12 +37,16 @@ impl Terminal {
         if first && order.role != Role::AccessManager {
             return Err(ProcedureError::NotAllowed);
         }
+        if !first && !self.is_witnessed_by(second.as_ref())? {
+            return Err(ProcedureError::SecondPersonNeeded);
+        }
         let (state, retirements) = (&*self.ports.state, self.log.retirements());
         let is_known = operators::find(state, retirements, &order.user_id)?.is_some();
         // Who was retired stays retired, even if the record is gone.
         if !operators::is_user_id(&order.user_id) || is_known || retirements.of(&order.user_id).is_some() {
             return Err(ProcedureError::UserIdNotFree);
         }
+        self.hsm_is_there()?;
         let deadline = self.ports.clock.deadline_in(LOG_ON);
         let mut captures = 0;
         let templates = self.ports.verifier.enrol(deadline, &mut |event| {
@@ -87,6 +95,21 @@ impl Terminal {
         Ok(retired)
     }
 
+    /// Lets an operator log on again who was refused too often.
+    ///
+    /// # Errors
+    /// [`ProcedureError::NotAllowed`] unless an アクセス管理責任者 is logged on, [`ProcedureError::UnknownOperator`].
+    pub fn release_operator(&mut self, user_id: &str) -> Result<Operator, ProcedureError> {
+        if !self.is_access_manager()? {
+            return Err(ProcedureError::NotAllowed);
+        }
+        let operator = operators::find(&*self.ports.state, self.log.retirements(), user_id)?;
+        let operator = operator.ok_or(ProcedureError::UnknownOperator)?;
+        let what = What::operator(What::RELEASE_OPERATOR, user_id);
+        self.log.event(&mut *self.ports.state, what, self.ports.clock.wall())?;
+        Ok(operator)
+    }
+
     /// Without one, nobody could register or retire anybody. A record that is damaged is nobody's.
     fn has_another_manager(&self, user_id: &str) -> Result<bool, ProcedureError> {
         let mut all = operators::all(&*self.ports.state, self.log.retirements())?;
@@ -99,6 +122,19 @@ impl Terminal {
         let done = operators::retire(&mut *self.ports.state, user_id, at).map_err(ProcedureError::from);
         self.log.close(&mut *self.ports.state, intent, outcome_of(&done), None, self.ports.clock.wall())?;
         done
+    }
+
+    /// Is this another person than who acts, or is there no other?
+    fn is_witnessed_by(&mut self, second: Option<&SecondPerson>) -> Result<bool, ProcedureError> {
+        let first = self.session.active(self.ports.clock.now(), self.site.idle_limit()).cloned();
+        let first = first.ok_or(ProcedureError::NotLoggedOn)?;
+        let is_another = |operator: &Operator| operator.user_id != first.user_id;
+        if let Some(second) = second {
+            return Ok(is_another(second.operator()));
+        }
+        let all = operators::all(&*self.ports.state, self.log.retirements())?;
+        let mut active = all.filter_map(Result::ok).filter(|operator| operator.retired_at.is_none());
+        Ok(!active.any(|other| is_another(&other)))
     }
 
     fn is_access_manager(&mut self) -> Result<bool, ProcedureError> {

@@ -49,6 +49,7 @@ pub(crate) fn folder() -> tempfile::TempDir {
         card_reader: None,
         hsm: None,
         lock_after_s: 300,
+        refusals_until_locked: 3,
         pin_rules: PinRules::default(),
     };
     site.save(&mut state).unwrap();

@@ -234,12 +234,19 @@ fn enrol_operators(folder: &WorldFolder, seed: u64, hsm: Arc<dyn Hsm>) -> Result
         role,
     };
     hands.enrols(ACCESS_MANAGER).map_err(ProcedureError::from)?;
-    terminal.enrol_operator(order(ACCESS_MANAGER, Role::AccessManager))?;
+    terminal.enrol_operator(order(ACCESS_MANAGER, Role::AccessManager), None)?;
     hands.logs_on(ACCESS_MANAGER).map_err(ProcedureError::from)?;
     terminal.log_on(ACCESS_MANAGER)?;
+    // Of the operators, each new one's second person is the one before.
+    let mut second = None;
     for operator in OPERATORS {
+        if let Some(second) = second {
+            hands.logs_on(second).map_err(ProcedureError::from)?;
+        }
+        let shown = second.map(|second| terminal.second_person(second)).transpose()?;
         hands.enrols(operator).map_err(ProcedureError::from)?;
-        terminal.enrol_operator(order(operator, Role::Operator))?;
+        terminal.enrol_operator(order(operator, Role::Operator), shown)?;
+        second = Some(operator);
     }
     Ok(terminal.log_off()?)
 }

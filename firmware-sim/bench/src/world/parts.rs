@@ -102,6 +102,7 @@ pub fn site(issuing: &IssuingProfile, card: &CardProfile, authority_address: &st
         card_reader: None,
         hsm: None,
         lock_after_s: 300,
+        refusals_until_locked: 3,
         municipality: municipality(),
         pin_rules: PinRules::default(),
     }

@@ -12,10 +12,10 @@ use biometric::{
 };
 use jpki::IssuingProfile;
 use madoguchi_tests::palm::ScriptedPalmReader;
-use madoguchi_tests::stage::MANAGER;
+use madoguchi_tests::stage::{MANAGER, OPERATOR};
 use madoguchi_tests::{Stage, Start};
 use madoguchi_time::{Clock, Deadline};
-use orchestrator::{EnrolOrder, Role, Terminal};
+use orchestrator::{EnrolOrder, Role, SecondPerson, Terminal};
 use serde::Serialize;
 use sim_palm_sensor::synth::Level;
 use sim_palm_sensor::{Direction, Hand, SimPalmTransport, plug_in};
@@ -71,9 +71,10 @@ pub(crate) fn take() -> LogOn {
     let mut terminal = stage.start_on(ports).expect("a terminal");
 
     terminal.log_on(MANAGER).expect("logged on");
+    let second = terminal.second_person(OPERATOR).expect("a second person");
     palm_counts.store(true, Ordering::Relaxed);
     hand.present(Hand { level: Level::L0, ..Hand::of_person(1) });
-    enrol(&mut terminal);
+    enrol(&mut terminal, second);
 
     let reports = || hand.reports(Direction::ToSensor) + hand.reports(Direction::ToHost);
     let (reports_before, captures_before) = (reports(), hand.captures());
@@ -102,9 +103,9 @@ pub(crate) fn take() -> LogOn {
     }
 }
 
-fn enrol(terminal: &mut Terminal) {
+fn enrol(terminal: &mut Terminal, second: SecondPerson) {
     let order = EnrolOrder { user_id: PERSON.into(), operator_id: "counter".into(), role: Role::Operator };
-    terminal.enrol_operator(order).expect("enrolled");
+    terminal.enrol_operator(order, Some(second)).expect("enrolled");
 }
 
 impl fmt::Display for LogOn {

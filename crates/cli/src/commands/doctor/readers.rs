@@ -201,6 +201,7 @@ mod tests {
             card_reader: None,
             hsm: None,
             lock_after_s: 300,
+            refusals_until_locked: 3,
             pin_rules: PinRules::default(),
         };
         let trust = Trust { terminal_signing: vec![], authority_signing: vec![], issuers: [].into() };
