@@ -71,12 +71,14 @@ pub enum CaptureOutcome {
     Retry(RetryReason),
 }
 
-/// One picture, with what is needed to judge it.
+/// The pictures of one presentation, with what is needed to judge them.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Capture {
     /// The palm in near-infrared light (about 850 nm).
     pub near_infrared: PalmImage,
+    /// The palm in red light (about 660 nm), taken within a few milliseconds of the other. `None` from a sensor without red light.
+    pub red: Option<PalmImage>,
     /// Edge of a pixel at the sensor's nominal distance, in micrometres.
     pub micrometres_per_pixel: u16,
 }
@@ -85,7 +87,13 @@ impl Capture {
     /// A picture in near-infrared light.
     #[must_use]
     pub fn new(near_infrared: PalmImage, micrometres_per_pixel: u16) -> Self {
-        Self { near_infrared, micrometres_per_pixel }
+        Self { near_infrared, red: None, micrometres_per_pixel }
+    }
+
+    /// The same with a picture in red light.
+    #[must_use]
+    pub fn with_red(self, red: PalmImage) -> Self {
+        Self { red: Some(red), ..self }
     }
 }
 
@@ -161,6 +169,14 @@ pub enum SensorError {
     /// The device speaks a version of the protocol, or delivers pictures of a format, that this program does not know.
     #[error("this palm sensor is not supported: {0}")]
     Unsupported(&'static str),
+    /// The device can't prove that it is a sensor of a model in the device table: another model, a refused firmware, or somebody's
+    /// imitation. Nothing is captured with it.
+    #[error("this palm sensor is not trusted: {0}")]
+    Untrusted(&'static str),
+    /// What came is not from the sensor that was opened, also when asked for again: a bad cable, a sensor that lost its power, or
+    /// somebody on the line who changes or repeats what it says.
+    #[error("the palm sensor's answer is not authentic")]
+    NotAuthentic,
     /// The device refused, with the code of its protocol. It may have a hardware fault.
     #[error("the palm sensor refused (code {code:#04x})")]
     Refused {
@@ -185,8 +201,10 @@ impl SensorError {
     pub fn recovery(&self) -> Recovery {
         match self {
             Self::DamagedImage | Self::Busy => Recovery::Retry,
-            Self::Gone | Self::Timeout | Self::Garbled(_) => Recovery::Reconnect,
-            Self::ForeignTemplates | Self::NotAuthorized | Self::Unsupported(_) => Recovery::Reconfigure,
+            Self::Gone | Self::Timeout | Self::Garbled(_) | Self::NotAuthentic => Recovery::Reconnect,
+            Self::ForeignTemplates | Self::NotAuthorized | Self::Unsupported(_) | Self::Untrusted(_) => {
+                Recovery::Reconfigure
+            }
             Self::Refused { .. } | Self::Other(_) => Recovery::Fatal,
         }
     }

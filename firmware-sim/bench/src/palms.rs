@@ -15,7 +15,7 @@ use biometric::{
 use madoguchi_time::{Deadline, SharedClock};
 use palm_vein::PalmImage;
 use sim_palm_sensor::synth::{Level, PalmSeeds, SyntheticPalm, Veins};
-use sim_palm_sensor::{Hand, Presentation, SimPalmControl, SimPalmTransport, plug_in, read_png};
+use sim_palm_sensor::{Hand, Presentation, SimPalmControl, SimPalmTransport, plug_in, read_png, trusted_by_tests};
 
 use crate::world::parts;
 
@@ -92,7 +92,7 @@ pub type Sensor = MatchingVerifier<HidPalmSensor<SimPalmTransport>>;
 pub fn sensor(palms: Palms, clock: SharedClock) -> Result<(Sensor, Hands), SensorError> {
     let (transport, control) = plug_in(clock.clone(), "SIM-PALM-1", REPORT);
     let deadline = clock.deadline_in(GREETING);
-    let sensor = HidPalmSensor::open(transport, clock, deadline)?;
+    let sensor = HidPalmSensor::open(transport, &trusted_by_tests(), clock, deadline)?;
     Ok((MatchingVerifier::new(sensor), Hands { palms, control }))
 }
 

@@ -1,5 +1,7 @@
 //! The sensor's firmware: reports in, reports out, and a camera.
 //!
+//! Each channel has a link of its own, so that several programs on the host may have the sensor open; it serves one at a time.
+//!
 //! Sans-I/O: whoever runs it hands over reports with the time, takes reports, and comes back at [`PalmSensorFirmware::wakes_at`].
 //! Nothing that comes in makes it panic; what is malformed is answered with ERROR.
 
@@ -7,17 +9,21 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use biometric::hid::protocol::{
-    self, BROADCAST, DATA_HEADER, FIRST, FIRST_HEADER, KEEPALIVE_INTERVAL, META_FIELDS, NEXT_HEADER, NONCE,
-    REPORT_TIMEOUT, codec, command, error, hand, outcome,
+    self, BROADCAST, CAPTURE_HEADER, DATA_HEADER, FIRST, FIRST_HEADER, KEEPALIVE_INTERVAL, META, NEXT_HEADER, NONCE,
+    REPORT_TIMEOUT, codec, command, error, hand, link, outcome,
 };
 use palm_vein::PalmImage;
+use rand::RngCore;
+use rand::rngs::OsRng;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::codec::encode_med_rice;
+use crate::link::{DeviceKeys, Session};
+use crate::synth::Wavelength;
 
-/// Longest request: none is longer than CAPTURE's.
-const LONGEST_REQUEST: usize = NONCE + 4 + 2;
+/// Longest request: none is longer than ATTEST's.
+const LONGEST_REQUEST: usize = link::REQUEST;
 /// Channels that are kept; the oldest makes room for a new one.
 const CHANNELS: usize = 8;
 
@@ -37,8 +43,15 @@ pub struct Approach {
 
 /// What a capture ends with.
 pub enum Sight {
-    /// A picture, and the palm's distance in mm.
-    Picture(PalmImage, u16),
+    /// A picture in each light.
+    Pictures {
+        /// In near-infrared light.
+        near_infrared: PalmImage,
+        /// In red light; `None` if that light is broken.
+        red: Option<PalmImage>,
+        /// The palm's distance, mm.
+        distance: u16,
+    },
     /// A reason to try again, a code of [`protocol::hand`].
     Retry(u8),
 }
@@ -60,16 +73,28 @@ pub struct Nameplate {
 pub struct PalmSensorFirmware<S> {
     scene: S,
     nameplate: Nameplate,
+    keys: DeviceKeys,
+    /// Parts that the self-test finds at fault.
+    broken_parts: u32,
     report_size: usize,
-    channels: VecDeque<u32>,
+    channels: VecDeque<Channel>,
     next_channel: u32,
     incoming: Option<Incoming>,
     outgoing: VecDeque<Zeroizing<Vec<u8>>>,
     capture: Option<Running>,
-    /// Nonce of the last capture and the answer to it, for a host that lost the answer.
-    answered: Option<([u8; NONCE], Vec<u8>)>,
-    frame: Option<Frame>,
-    frames: u32,
+    /// The last capture's channel and request, and the answer to it, for a host that lost the answer.
+    answered: Option<(u32, Vec<u8>, Vec<u8>)>,
+    /// The pictures of the last capture.
+    frames: Vec<Frame>,
+    /// Number of the last picture.
+    last_frame: u32,
+}
+
+struct Channel {
+    number: u32,
+    session: Option<Session>,
+    /// The last ATTEST and the answer to it, for a host that lost the answer.
+    attested: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 /// Where an answer goes.
@@ -90,8 +115,9 @@ struct Incoming {
 
 struct Running {
     to: Return,
-    nonce: [u8; NONCE],
-    wavelength: u16,
+    /// As it came: the answer is bound to it.
+    request: Vec<u8>,
+    wavelengths: Vec<Wavelength>,
     began: Duration,
     ends: Duration,
     keepalive_at: Duration,
@@ -100,19 +126,19 @@ struct Running {
 
 struct Frame {
     number: u32,
+    /// Encoded and enciphered.
     stream: Zeroizing<Vec<u8>>,
     expires: Duration,
 }
 
 impl<S: Scene> PalmSensorFirmware<S> {
-    /// Wavelength of the illumination, nm.
-    pub const WAVELENGTH: u16 = 850;
-
     /// A sensor that has just been powered up. `report_size` is brought into the allowed range.
-    pub fn new(scene: S, nameplate: Nameplate, report_size: usize) -> Self {
+    pub fn new(scene: S, nameplate: Nameplate, keys: DeviceKeys, report_size: usize) -> Self {
         Self {
             scene,
             nameplate,
+            keys,
+            broken_parts: 0,
             report_size: report_size.clamp(*protocol::REPORT_SIZES.start(), *protocol::REPORT_SIZES.end()),
             channels: VecDeque::new(),
             next_channel: 1,
@@ -120,14 +146,19 @@ impl<S: Scene> PalmSensorFirmware<S> {
             outgoing: VecDeque::new(),
             capture: None,
             answered: None,
-            frame: None,
-            frames: 0,
+            frames: Vec::new(),
+            last_frame: 0,
         }
     }
 
     /// Bytes in a report.
     pub fn report_size(&self) -> usize {
         self.report_size
+    }
+
+    /// Has the self-test find these parts at fault: bits of [`protocol::part`].
+    pub fn break_parts(&mut self, parts: u32) {
+        self.broken_parts = parts;
     }
 
     /// Takes a report that arrived at `now`, a time since power-up.
@@ -144,7 +175,7 @@ impl<S: Scene> PalmSensorFirmware<S> {
         let to = Return { channel, command: report[4] & !FIRST, number: u16::from_be_bytes([report[10], report[11]]) };
         let length = u32::from_be_bytes([report[6], report[7], report[8], report[9]]);
         let is_init = channel == BROADCAST && to.command == command::INIT;
-        if !is_init && !self.channels.contains(&channel) {
+        if !is_init && self.channel(channel).is_none() {
             return self.refuse(to, error::INVALID_CHANNEL);
         }
         if report[5] != 0 {
@@ -201,7 +232,7 @@ impl<S: Scene> PalmSensorFirmware<S> {
         if let Some(late) = self.incoming.take_if(|incoming| now >= incoming.last + REPORT_TIMEOUT) {
             self.refuse(late.to, error::MESSAGE_TIMEOUT);
         }
-        self.frame.take_if(|frame| now >= frame.expires);
+        self.frames.retain(|frame| now < frame.expires);
         if let Some(ended) = self.capture.take_if(|capture| now >= capture.ends) {
             self.finish_capture(ended, now);
         }
@@ -221,13 +252,27 @@ impl<S: Scene> PalmSensorFirmware<S> {
     fn serve(&mut self, to: Return, request: &[u8], now: Duration) {
         match to.command {
             command::INIT => self.init(to, request),
-            command::GET_INFO if request.is_empty() => self.answer(to, &self.info()),
+            command::ATTEST => self.attest(to, request),
+            command::CANCEL if request.is_empty() => self.cancel(),
+            command::CANCEL => self.refuse(to, error::INVALID_LENGTH),
+            command::GET_INFO | command::SELF_TEST | command::CAPTURE | command::FRAME_DATA
+                if self.channel(to.channel).is_none_or(|channel| channel.session.is_none()) =>
+            {
+                self.refuse(to, error::NO_LINK);
+            }
+            command::GET_INFO if request.is_empty() => self.state(to, link::INFO, request, self.info()),
+            command::SELF_TEST if request.len() == NONCE => {
+                self.state(to, link::SELF_TEST, request, self.broken_parts.to_be_bytes().to_vec());
+            }
+            command::GET_INFO | command::SELF_TEST => self.refuse(to, error::INVALID_LENGTH),
             command::CAPTURE => self.begin_capture(to, request, now),
             command::FRAME_DATA => self.frame_data(to, request, now),
-            command::CANCEL if request.is_empty() => self.cancel(),
-            command::GET_INFO | command::CANCEL => self.refuse(to, error::INVALID_LENGTH),
             _ => self.refuse(to, error::INVALID_COMMAND),
         }
+    }
+
+    fn channel(&mut self, number: u32) -> Option<&mut Channel> {
+        self.channels.iter_mut().find(|channel| channel.number == number)
     }
 
     /// Gives out a channel, or resets the one on which it is asked.
@@ -239,12 +284,15 @@ impl<S: Scene> PalmSensorFirmware<S> {
         let channel = if to.channel == BROADCAST {
             let given = self.next_channel;
             self.next_channel = if given == BROADCAST - 1 { 1 } else { given + 1 };
-            self.channels.push_back(given);
+            self.channels.push_back(Channel { number: given, session: None, attested: None });
             if self.channels.len() > CHANNELS {
                 self.channels.pop_front();
             }
             given
         } else {
+            if let Some(channel) = self.channel(to.channel) {
+                (channel.session, channel.attested) = (None, None);
+            }
             to.channel
         };
         let mut answer = request.to_vec();
@@ -253,14 +301,46 @@ impl<S: Scene> PalmSensorFirmware<S> {
         self.answer(to, &answer);
     }
 
+    /// Proves what it is, and agrees on keys.
+    fn attest(&mut self, to: Return, request: &[u8]) {
+        let mut random = [0; link::BLOCK];
+        OsRng.fill_bytes(&mut random);
+        let Self { channels, keys, .. } = self;
+        let Some(channel) = channels.iter_mut().find(|channel| channel.number == to.channel) else { return };
+        if let Some((_, answer)) = channel.attested.as_ref().filter(|(attested, _)| attested == request) {
+            let answer = answer.clone();
+            return self.answer(to, &answer);
+        }
+        let Some((answer, session)) = keys.attest(random, request) else {
+            return self.refuse(to, error::INVALID_PARAMETER);
+        };
+        channel.session = Some(session);
+        channel.attested = Some((request.to_vec(), answer.clone()));
+        self.answer(to, &answer);
+    }
+
+    /// Answers with a statement and its MAC.
+    fn state(&mut self, to: Return, label: &[u8], request: &[u8], statement: Vec<u8>) {
+        if let Some(answer) = self.sealed(to.channel, label, request, statement) {
+            self.answer(to, &answer);
+        }
+    }
+
+    /// A statement with its MAC, which binds it to the request.
+    fn sealed(&mut self, channel: u32, label: &[u8], request: &[u8], mut statement: Vec<u8>) -> Option<Vec<u8>> {
+        let mac = self.channel(channel)?.session.as_ref()?.mac(label, &[request, &statement]);
+        statement.extend_from_slice(&mac);
+        Some(statement)
+    }
+
     fn info(&self) -> Vec<u8> {
         let mut info = Vec::new();
         info.extend_from_slice(&(PalmImage::WIDTH as u16).to_be_bytes());
         info.extend_from_slice(&(PalmImage::HEIGHT as u16).to_be_bytes());
         info.push(8);
         info.extend_from_slice(&crate::synth::MICROMETRES_PER_PIXEL.to_be_bytes());
-        info.push(1);
-        info.extend_from_slice(&Self::WAVELENGTH.to_be_bytes());
+        info.push(Wavelength::ALL.len() as u8);
+        Wavelength::ALL.iter().for_each(|light| info.extend_from_slice(&light.nanometres().to_be_bytes()));
         let Nameplate { manufacturer, model, serial, firmware } = &self.nameplate;
         for text in [manufacturer, model, serial, firmware] {
             // What is longer than a length byte can say is cut between two characters.
@@ -272,18 +352,26 @@ impl<S: Scene> PalmSensorFirmware<S> {
     }
 
     fn begin_capture(&mut self, to: Return, request: &[u8], now: Duration) {
-        let Some((nonce, [w0, w1, w2, w3, l0, l1])) = request.split_first_chunk::<NONCE>() else {
+        let Some(([.., w0, w1, w2, w3, count], lights)) = request.split_first_chunk::<CAPTURE_HEADER>() else {
             return self.refuse(to, error::INVALID_LENGTH);
         };
-        let wavelength = u16::from_be_bytes([*l0, *l1]);
-        if wavelength != Self::WAVELENGTH {
-            return self.refuse(to, error::INVALID_PARAMETER);
+        if lights.len() != 2 * usize::from(*count) {
+            return self.refuse(to, error::INVALID_LENGTH);
         }
-        if let Some((_, answer)) = self.answered.as_ref().filter(|(answered, _)| answered == nonce) {
+        let wanted = lights
+            .chunks(2)
+            .map(|light| Wavelength::ALL.into_iter().find(|known| known.nanometres().to_be_bytes()[..] == *light));
+        let wavelengths = match wanted.collect::<Option<Vec<_>>>() {
+            Some(wavelengths) if (1..=protocol::MOST_WAVELENGTHS).contains(&wavelengths.len()) => wavelengths,
+            _ => return self.refuse(to, error::INVALID_PARAMETER),
+        };
+        let is_answered =
+            |(channel, answered, _): &&(u32, Vec<u8>, Vec<u8>)| *channel == to.channel && answered == request;
+        if let Some((_, _, answer)) = self.answered.as_ref().filter(is_answered) {
             let answer = answer.clone();
             return self.answer(to, &answer);
         }
-        if let Some(running) = self.capture.as_mut().filter(|running| running.nonce == *nonce) {
+        if let Some(running) = self.capture.as_mut().filter(|running| running.request == request) {
             running.to = to;
             return;
         }
@@ -292,55 +380,80 @@ impl<S: Scene> PalmSensorFirmware<S> {
         let wait = Duration::from_millis(u32::from_be_bytes([*w0, *w1, *w2, *w3]).into());
         let takes: Duration = approach.states.iter().map(|(duration, _)| *duration).sum();
         let ends = now + if approach.sight.is_some() { takes.min(wait) } else { wait };
-        self.capture = Some(Running { to, nonce: *nonce, wavelength, began: now, ends, keepalive_at: now, approach });
+        let request = request.to_vec();
+        self.capture = Some(Running { to, request, wavelengths, began: now, ends, keepalive_at: now, approach });
     }
 
     fn finish_capture(&mut self, running: Running, now: Duration) {
-        let is_through = running.is_through();
-        let (distance, image) = match running.approach.sight {
-            Some(Sight::Picture(ref image, distance)) if is_through => (distance, image),
-            Some(Sight::Retry(reason)) if is_through => {
-                return self.answer_capture(&running, vec![outcome::RETRY, reason]);
+        let nonce = &running.request[..NONCE];
+        let mut answer = vec![outcome::RETRY];
+        answer.extend_from_slice(nonce);
+        match &running.approach.sight {
+            Some(Sight::Pictures { near_infrared, red, distance }) if running.is_through() => {
+                answer[0] = outcome::IMAGES;
+                answer.push(running.wavelengths.len() as u8);
+                for &light in &running.wavelengths {
+                    let picture = if light == Wavelength::Red { red.as_ref() } else { Some(near_infrared) };
+                    let meta = self.keep(running.to.channel, light, picture, *distance, now);
+                    answer.extend_from_slice(&meta);
+                }
             }
+            Some(Sight::Retry(reason)) if running.is_through() => answer.push(*reason),
             // Time is up before the hand was where it should be.
-            _ => {
-                let reason = match running.state_at(running.ends) {
-                    hand::HOLD => hand::MOVING,
-                    state => state,
-                };
-                return self.answer_capture(&running, vec![outcome::RETRY, reason]);
-            }
-        };
-        let stream = encode_med_rice(image.pixels(), PalmImage::WIDTH);
-        let (stream, codec) = if stream.len() < PalmImage::PIXELS {
-            (stream, codec::MED_RICE)
-        } else {
-            (Zeroizing::new(image.pixels().to_vec()), codec::RAW)
-        };
-        self.frames = self.frames.wrapping_add(1);
-        let mut answer = vec![outcome::IMAGE];
-        answer.extend_from_slice(&running.nonce);
-        answer.extend_from_slice(&self.frames.to_be_bytes());
-        answer.extend_from_slice(&(now.as_millis() as u32).to_be_bytes());
-        answer.extend_from_slice(&EXPOSURE_US.to_be_bytes());
-        answer.extend_from_slice(&GAIN.to_be_bytes());
-        answer.extend_from_slice(&running.wavelength.to_be_bytes());
-        answer.extend_from_slice(&distance.to_be_bytes());
-        answer.push(0);
-        answer.extend_from_slice(&(PalmImage::WIDTH as u16).to_be_bytes());
-        answer.extend_from_slice(&(PalmImage::HEIGHT as u16).to_be_bytes());
-        answer.extend_from_slice(&[8, codec]);
-        answer.extend_from_slice(&(stream.len() as u32).to_be_bytes());
-        debug_assert_eq!(answer.len(), 1 + META_FIELDS);
-        let digest = Sha256::new().chain_update(&answer[1..]).chain_update(image.pixels()).finalize();
-        answer.extend_from_slice(&digest);
-        self.frame = Some(Frame { number: self.frames, stream, expires: now + protocol::FRAME_LIFETIME });
-        self.answer_capture(&running, answer);
+            _ => answer.push(match running.state_at(running.ends) {
+                hand::HOLD => hand::MOVING,
+                state => state,
+            }),
+        }
+        let Some(answer) = self.sealed(running.to.channel, link::SAMPLE, &running.request, answer) else { return };
+        self.answer(running.to, &answer);
+        self.answered = Some((running.to.channel, running.request, answer));
     }
 
-    fn answer_capture(&mut self, running: &Running, answer: Vec<u8>) {
-        self.answer(running.to, &answer);
-        self.answered = Some((running.nonce, answer));
+    /// Keeps a picture for the host to fetch, encoded and enciphered, and describes it. Without light, it is all black.
+    fn keep(
+        &mut self,
+        channel: u32,
+        light: Wavelength,
+        picture: Option<&PalmImage>,
+        distance: u16,
+        now: Duration,
+    ) -> Vec<u8> {
+        let black;
+        let pixels: &[u8] = match picture {
+            Some(picture) => picture.pixels(),
+            None => {
+                black = vec![0; PalmImage::PIXELS];
+                &black
+            }
+        };
+        let stream = encode_med_rice(pixels, PalmImage::WIDTH);
+        let (mut stream, codec) = if stream.len() < PalmImage::PIXELS {
+            (stream, codec::MED_RICE)
+        } else {
+            (Zeroizing::new(pixels.to_vec()), codec::RAW)
+        };
+        self.last_frame = self.last_frame.wrapping_add(1);
+        let number = self.last_frame;
+        if let Some(session) = self.channel(channel).and_then(|channel| channel.session.as_ref()) {
+            session.encipher(number, &mut stream);
+        }
+        let mut meta = Vec::with_capacity(META);
+        meta.extend_from_slice(&number.to_be_bytes());
+        meta.extend_from_slice(&(now.as_millis() as u32).to_be_bytes());
+        meta.extend_from_slice(&EXPOSURE_US.to_be_bytes());
+        meta.extend_from_slice(&GAIN.to_be_bytes());
+        meta.extend_from_slice(&light.nanometres().to_be_bytes());
+        meta.extend_from_slice(&distance.to_be_bytes());
+        meta.push(if picture.is_none() { protocol::META_DARK } else { 0 });
+        meta.extend_from_slice(&(PalmImage::WIDTH as u16).to_be_bytes());
+        meta.extend_from_slice(&(PalmImage::HEIGHT as u16).to_be_bytes());
+        meta.extend_from_slice(&[8, codec]);
+        meta.extend_from_slice(&(stream.len() as u32).to_be_bytes());
+        meta.extend_from_slice(&Sha256::digest(&*stream));
+        debug_assert_eq!(meta.len(), META);
+        self.frames.push(Frame { number, stream, expires: now + protocol::FRAME_LIFETIME });
+        meta
     }
 
     fn frame_data(&mut self, to: Return, request: &[u8], now: Duration) {
@@ -348,7 +461,9 @@ impl<S: Scene> PalmSensorFirmware<S> {
             return self.refuse(to, error::INVALID_LENGTH);
         };
         let number = u32::from_be_bytes([n0, n1, n2, n3]);
-        let Some(frame) = self.frame.as_mut().filter(|frame| frame.number == number) else {
+        // All pictures of a capture live as long as one of them is being fetched.
+        self.frames.iter_mut().for_each(|frame| frame.expires = now + protocol::FRAME_LIFETIME);
+        let Some(frame) = self.frames.iter().find(|frame| frame.number == number) else {
             return self.refuse(to, error::NO_FRAME);
         };
         let offset = usize::try_from(u32::from_be_bytes([o0, o1, o2, o3])).unwrap_or(usize::MAX);
@@ -356,7 +471,6 @@ impl<S: Scene> PalmSensorFirmware<S> {
         let Some(rest) = frame.stream.get(offset..).filter(|rest| !rest.is_empty() && credits > 0) else {
             return self.refuse(to, error::INVALID_PARAMETER);
         };
-        frame.expires = now + protocol::FRAME_LIFETIME;
         let room = (self.report_size - FIRST_HEADER) + (credits - 1) * (self.report_size - NEXT_HEADER) - DATA_HEADER;
         let room = room.min(protocol::MAX_MESSAGE - DATA_HEADER);
         let mut answer = Zeroizing::new(Vec::with_capacity(DATA_HEADER + room.min(rest.len())));
@@ -365,9 +479,9 @@ impl<S: Scene> PalmSensorFirmware<S> {
         self.answer(to, &answer);
     }
 
-    /// Light off, picture wiped, nothing running.
+    /// Light off, pictures wiped, nothing running.
     fn cancel(&mut self) {
-        self.frame = None;
+        self.frames.clear();
         self.answered = None;
         if let Some(running) = self.capture.take() {
             self.refuse(running.to, error::CANCELLED);

@@ -11,13 +11,14 @@
 //! use biometric::hid::HidPalmSensor;
 //! use biometric::{MatchingVerifier, PalmVerifier, Verification};
 //! use madoguchi_time::{Clock, VirtualClock};
-//! use sim_palm_sensor::{Hand, plug_in};
+//! use sim_palm_sensor::{Hand, plug_in, trusted_by_tests};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let clock = VirtualClock::at(jiff::Timestamp::UNIX_EPOCH);
 //! let deadline = clock.deadline_in(Duration::from_secs(60));
 //! let (transport, control) = plug_in(clock.clone(), "SIM-PALM-1", 1024);
-//! let mut verifier = MatchingVerifier::new(HidPalmSensor::open(transport, clock, deadline)?);
+//! let sensor = HidPalmSensor::open(transport, &trusted_by_tests(), clock, deadline)?;
+//! let mut verifier = MatchingVerifier::new(sensor);
 //!
 //! control.present(Hand::of_person(417));
 //! let enrolled = verifier.enrol(deadline, &mut |_| {})?;
@@ -29,6 +30,7 @@
 
 mod codec;
 mod firmware;
+mod link;
 mod picture;
 mod runner;
 mod stage;
@@ -36,6 +38,7 @@ pub mod synth;
 
 pub use codec::encode_med_rice;
 pub use firmware::{Approach, Nameplate, PalmSensorFirmware, Scene, Sight};
+pub use link::{DeviceKeys, trusted_by_tests};
 pub use picture::{PictureError, read_png, write_png};
 pub use runner::{Direction, Fault, SimPalmControl, SimPalmTransport, plug_in};
 pub use stage::{Hand, Presentation};

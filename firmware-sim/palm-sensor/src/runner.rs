@@ -11,6 +11,7 @@ use palm_vein::PalmImage;
 use zeroize::Zeroizing;
 
 use crate::firmware::{Nameplate, PalmSensorFirmware, Scene};
+use crate::link::DeviceKeys;
 use crate::stage::{Hand, Presentation, Stage};
 
 /// Which way a report goes.
@@ -125,6 +126,11 @@ impl SimPalmControl {
         self.stage(|stage| stage.rest(Presentation::Image(image)));
     }
 
+    /// Has every capture meet this from now on.
+    pub fn rest(&self, presentation: Presentation) {
+        self.stage(|stage| stage.rest(presentation));
+    }
+
     /// Takes the hand away.
     pub fn remove_hand(&self) {
         self.stage(|stage| stage.rest(Presentation::Nothing));
@@ -164,7 +170,9 @@ impl SimPalmControl {
     pub fn plug_in_again(&self) -> SimPalmTransport {
         let mut device = lock(&self.device);
         device.unplug();
-        let firmware = PalmSensorFirmware::new(device.stage.clone(), device.nameplate.clone(), device.report_size);
+        let keys = DeviceKeys::simulated(&device.nameplate.serial);
+        let firmware =
+            PalmSensorFirmware::new(device.stage.clone(), device.nameplate.clone(), keys, device.report_size);
         let (report_size, plugged) = (firmware.report_size(), device.plugged);
         device.firmware = Some(firmware);
         device.uptime = Duration::ZERO;

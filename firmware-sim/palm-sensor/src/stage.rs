@@ -8,7 +8,7 @@ use biometric::hid::protocol::hand;
 use palm_vein::PalmImage;
 
 use crate::firmware::{Approach, Scene, Sight};
-use crate::synth::{Level, PalmSeeds, Side, SyntheticPalm, Veins};
+use crate::synth::{Frames, Level, PalmSeeds, Side, SyntheticPalm, Veins};
 
 /// Somebody's hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +42,10 @@ impl Hand {
 pub enum Presentation {
     /// A hand, which is photographed.
     Hand(Hand),
-    /// A picture in place of the camera's.
+    /// A picture in place of the camera's in near-infrared light; red light is broken.
     Image(PalmImage),
+    /// Pictures in place of the camera's.
+    Frames(Frames),
     /// A hand that the sensor does not photograph, for this reason.
     Retry(RetryReason),
     /// No hand.
@@ -92,14 +94,14 @@ impl Stage {
         presentation
     }
 
-    fn photograph(&mut self, hand: Hand) -> PalmImage {
+    fn photograph(&mut self, hand: Hand) -> Frames {
         let palm = match self.palm.take().filter(|palm| palm.seeds() == hand.seeds()) {
             Some(palm) => palm,
             None => SyntheticPalm::new(hand.seeds()),
         };
-        let image = palm.photograph(hand.level, hand.take, hand.veins);
+        let frames = palm.capture(hand.level, hand.take, hand.veins);
         self.palm = Some(palm);
-        image
+        frames
     }
 }
 
@@ -114,8 +116,11 @@ impl Scene for Stage {
         let jitter = 37 * (self.captures % 11);
         let arrival = vec![(ms(250), hand::ABSENT), (ms(300 + jitter), hand::MOVING), (ms(450), hand::HOLD)];
         let (states, sight) = match presentation {
-            Presentation::Hand(hand) => (arrival, Some(Sight::Picture(self.photograph(hand), DISTANCE))),
-            Presentation::Image(image) => (arrival, Some(Sight::Picture(image, DISTANCE))),
+            Presentation::Hand(hand) => (arrival, Some(pictures(self.photograph(hand)))),
+            Presentation::Frames(frames) => (arrival, Some(pictures(frames))),
+            Presentation::Image(image) => {
+                (arrival, Some(Sight::Pictures { near_infrared: image, red: None, distance: DISTANCE }))
+            }
             Presentation::Retry(reason) => {
                 let code = code(reason);
                 (vec![(ms(250), hand::ABSENT), (ms(800 + jitter), code)], Some(Sight::Retry(code)))
@@ -124,6 +129,10 @@ impl Scene for Stage {
         };
         Approach { states, sight }
     }
+}
+
+fn pictures(frames: Frames) -> Sight {
+    Sight::Pictures { near_infrared: frames.near_infrared, red: Some(frames.red), distance: DISTANCE }
 }
 
 fn code(reason: RetryReason) -> u8 {

@@ -9,7 +9,7 @@ use biometric::hid::HidPalmSensor;
 use biometric::{MatchingVerifier, RetryReason};
 use jiff::Timestamp;
 use madoguchi_time::{Clock, SharedClock, VirtualClock};
-use sim_palm_sensor::{Hand, Presentation, SimPalmControl, SimPalmTransport, plug_in};
+use sim_palm_sensor::{Hand, Presentation, SimPalmControl, SimPalmTransport, plug_in, trusted_by_tests};
 
 struct Rig {
     clock: SharedClock,
@@ -20,7 +20,7 @@ fn rig(report_size: usize) -> (Rig, HidPalmSensor<SimPalmTransport>) {
     let clock = VirtualClock::at(Timestamp::UNIX_EPOCH);
     let (transport, control) = plug_in(clock.clone(), "SIM-PALM-1", report_size);
     let deadline = clock.deadline_in(Duration::from_secs(10));
-    let sensor = HidPalmSensor::open(transport, clock.clone(), deadline).expect("a sensor");
+    let sensor = HidPalmSensor::open(transport, &trusted_by_tests(), clock.clone(), deadline).expect("a sensor");
     (Rig { clock, control }, sensor)
 }
 

@@ -2,11 +2,18 @@
 
 use zeroize::Zeroizing;
 
-use super::protocol::{self, META, META_FIELDS, NONCE, codec, hand, outcome};
+use super::SensorPart;
+use super::protocol::{self, META, NONCE, codec, hand, outcome};
 use crate::{HandState, RetryReason, SensorError, SensorIdentity};
 
 /// Reads a message field by field.
 struct Fields<'a>(&'a [u8]);
+
+/// The statement in an answer, and the MAC behind it.
+pub(super) fn split_mac(answer: &[u8]) -> Result<(&[u8], &[u8]), SensorError> {
+    let length = answer.len().checked_sub(protocol::link::BLOCK).ok_or(TRUNCATED)?;
+    Ok(answer.split_at(length))
+}
 
 const TRUNCATED: SensorError = SensorError::Garbled("a message is too short");
 
@@ -76,7 +83,7 @@ pub(super) struct Info {
     pub(super) height: u16,
     pub(super) bits: u8,
     pub(super) micrometres_per_pixel: u16,
-    /// Wavelengths in nm, the first being the one that is used.
+    /// Wavelengths in nm, of the pictures that it can take.
     pub(super) wavelengths: Vec<u16>,
 }
 
@@ -98,25 +105,35 @@ impl Info {
     }
 }
 
-/// The request to take a picture.
-pub(super) fn write_capture(nonce: &[u8; NONCE], wait_ms: u32, wavelength: u16) -> Vec<u8> {
+/// The request to take pictures.
+pub(super) fn write_capture(nonce: &[u8; NONCE], wait_ms: u32, wavelengths: &[u16]) -> Vec<u8> {
     let mut request = nonce.to_vec();
     request.extend_from_slice(&wait_ms.to_be_bytes());
-    request.extend_from_slice(&wavelength.to_be_bytes());
+    request.push(wavelengths.len() as u8);
+    wavelengths.iter().for_each(|wavelength| request.extend_from_slice(&wavelength.to_be_bytes()));
     request
 }
 
 /// The answer to CAPTURE.
 pub(super) enum CaptureAnswer {
-    Image(FrameMeta),
+    /// One for each wavelength.
+    Images(Vec<FrameMeta>),
     Retry(RetryReason),
 }
 
 impl CaptureAnswer {
-    pub(super) fn read(answer: &[u8]) -> Result<Self, SensorError> {
+    /// Reads the answer, of which the link has proved that it answers this very request.
+    pub(super) fn read(answer: &[u8], nonce: &[u8; NONCE]) -> Result<Self, SensorError> {
         let mut fields = Fields(answer);
-        let read = match fields.u8()? {
-            outcome::IMAGE => Self::Image(FrameMeta::read(fields.array()?)?),
+        let outcome = fields.u8()?;
+        if fields.array()? != *nonce {
+            return Err(SensorError::Garbled("the answer names another capture"));
+        }
+        let read = match outcome {
+            outcome::IMAGES => {
+                let count = fields.u8()?;
+                Self::Images((0..count).map(|_| FrameMeta::read(fields.array()?)).collect::<Result<_, _>>()?)
+            }
             outcome::RETRY => Self::Retry(retry_reason(fields.u8()?)),
             _ => return Err(SensorError::Garbled("an unknown outcome of a capture")),
         };
@@ -125,33 +142,36 @@ impl CaptureAnswer {
     }
 }
 
-/// What is needed of FRAME_META, and the whole as it came, for the digest.
+/// What is needed of FRAME_META.
 pub(super) struct FrameMeta {
-    pub(super) nonce: [u8; NONCE],
     pub(super) frame: u32,
+    /// nm.
+    pub(super) wavelength: u16,
     pub(super) is_dark: bool,
     pub(super) width: u16,
     pub(super) height: u16,
     pub(super) bits: u8,
     pub(super) codec: u8,
     pub(super) encoded_length: usize,
-    pub(super) fields: [u8; META_FIELDS],
+    /// SHA-256 of the encoded picture as it travels.
     pub(super) digest: [u8; 32],
 }
 
 impl FrameMeta {
     fn read(meta: [u8; META]) -> Result<Self, SensorError> {
         let mut fields = Fields(&meta);
-        let (nonce, frame) = (fields.array()?, fields.u32()?);
-        // Uptime, exposure, gain, wavelength, distance: recorded by nobody yet.
-        fields.bytes(4 + 4 + 2 + 2 + 2)?;
+        let frame = fields.u32()?;
+        // Uptime, exposure, gain: recorded by nobody yet.
+        fields.bytes(4 + 4 + 2)?;
+        let wavelength = fields.u16()?;
+        // The palm's distance, likewise.
+        fields.u16()?;
         let is_dark = fields.u8()? & protocol::META_DARK != 0;
         let (width, height, bits, codec) = (fields.u16()?, fields.u16()?, fields.u8()?, fields.u8()?);
         let encoded_length =
             usize::try_from(fields.u32()?).map_err(|_| SensorError::Garbled("a picture is too long"))?;
         let digest = fields.array()?;
-        let fields = *meta.first_chunk().ok_or(TRUNCATED)?;
-        Ok(Self { nonce, frame, is_dark, width, height, bits, codec, encoded_length, fields, digest })
+        Ok(Self { frame, wavelength, is_dark, width, height, bits, codec, encoded_length, digest })
     }
 
     /// Can a picture of this many pixels be that long?
@@ -160,9 +180,22 @@ impl FrameMeta {
         match self.codec {
             codec::RAW => self.encoded_length == pixels,
             // A sensor sends a picture raw that does not get shorter.
-            _ => self.encoded_length <= pixels,
+            _ => (1..=pixels).contains(&self.encoded_length),
         }
     }
+}
+
+/// The answer to SELF_TEST: the parts at fault.
+pub(super) fn read_self_test(answer: &[u8]) -> Result<Vec<SensorPart>, SensorError> {
+    let mut fields = Fields(answer);
+    let faults = fields.u32()?;
+    fields.end()?;
+    let mut parts: Vec<_> = SensorPart::ALL.into_iter().filter(|part| faults & part.bit() != 0).collect();
+    let known = SensorPart::ALL.iter().fold(0, |bits, part| bits | part.bit());
+    if faults & !known != 0 {
+        parts.push(SensorPart::Other);
+    }
+    Ok(parts)
 }
 
 /// A piece of the picture, if it is the one asked for.

@@ -1,16 +1,21 @@
 //! Palm sensors that speak PVHID/1 over USB HID: the host's side of `docs/protocols/palm-sensor.md`.
 
 mod codec;
+mod line;
+mod link;
 mod message;
 pub mod protocol;
 mod report;
 mod sensor;
+mod trust;
 
 use madoguchi_time::Deadline;
 use zeroize::Zeroizing;
 
 pub use self::codec::{DamagedStream, decode_med_rice};
-pub use self::sensor::HidPalmSensor;
+pub use self::link::AttestedDevice;
+pub use self::sensor::{HidPalmSensor, SensorPart};
+pub use self::trust::{InvalidModelKey, ModelKey, TrustedModels};
 
 /// An open HID device: reports go out, reports come in.
 ///

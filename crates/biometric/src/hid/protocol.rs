@@ -35,11 +35,15 @@ pub mod command {
     pub const INIT: u8 = 0x01;
     /// Who and what the sensor is.
     pub const GET_INFO: u8 = 0x02;
-    /// Takes a picture.
+    /// Shows the sensor's certificate and agrees on the link's keys.
+    pub const ATTEST: u8 = 0x03;
+    /// Looks whether the sensor's parts work.
+    pub const SELF_TEST: u8 = 0x04;
+    /// Takes a picture at each wavelength.
     pub const CAPTURE: u8 = 0x10;
-    /// A piece of the picture.
+    /// A piece of a picture.
     pub const FRAME_DATA: u8 = 0x11;
-    /// Ends a capture, and wipes the picture. Has no answer.
+    /// Ends a capture, and wipes the pictures. Has no answer.
     pub const CANCEL: u8 = 0x12;
     /// Sensor to host only: still at it.
     pub const KEEPALIVE: u8 = 0x3B;
@@ -47,7 +51,7 @@ pub mod command {
     pub const ERROR: u8 = 0x3F;
 }
 
-/// Codes of ERROR (§5).
+/// Codes of ERROR (§7).
 pub mod error {
     /// No such command.
     pub const INVALID_COMMAND: u8 = 0x01;
@@ -67,19 +71,21 @@ pub mod error {
     pub const CANCELLED: u8 = 0x0C;
     /// There is no such picture, or no longer.
     pub const NO_FRAME: u8 = 0x0D;
+    /// The channel has no link yet: ATTEST comes first.
+    pub const NO_LINK: u8 = 0x0E;
     /// The sensor's hardware failed.
     pub const HARDWARE: u8 = 0x7F;
 }
 
-/// First byte of an answer to CAPTURE (§4.3).
+/// First byte of an answer to CAPTURE (§4.4).
 pub mod outcome {
-    /// A picture; FRAME_META follows.
-    pub const IMAGE: u8 = 0x00;
+    /// Pictures; their FRAME_METAs follow.
+    pub const IMAGES: u8 = 0x00;
     /// No picture; the reason follows.
     pub const RETRY: u8 = 0x01;
 }
 
-/// States of a hand in KEEPALIVE, and reasons in a CAPTURE that gave no picture (§4.3).
+/// States of a hand in KEEPALIVE, and reasons in a CAPTURE that gave no picture (§4.4).
 pub mod hand {
     /// No hand.
     pub const ABSENT: u8 = 0x00;
@@ -113,10 +119,58 @@ pub mod codec {
     pub const MED_RICE: u8 = 0x01;
 }
 
-/// Bytes of the host's nonce in CAPTURE.
+/// Parts of a sensor that SELF_TEST may find at fault: bits of its answer (§4.6).
+pub mod part {
+    /// The light around the lens, at any wavelength.
+    pub const ILLUMINATION: u32 = 1 << 0;
+    /// The camera.
+    pub const CAMERA: u32 = 1 << 1;
+    /// What measures the hand's distance.
+    pub const RANGE_FINDER: u32 = 1 << 2;
+    /// Memory.
+    pub const MEMORY: u32 = 1 << 3;
+    /// The place of the keys, or the generator of random numbers.
+    pub const KEYS: u32 = 1 << 4;
+}
+
+/// The secure link (§5), after SDCP (Microsoft, Secure Device Connection Protocol, version 1).
+pub mod link {
+    /// Bytes of a public key: a point of P-256, uncompressed (SEC 1 §2.3.3).
+    pub const PUBLIC_KEY: usize = 65;
+    /// Bytes of a signature: r, s (ECDSA with SHA-256).
+    pub const SIGNATURE: usize = 64;
+    /// Bytes of a random number, a digest, a MAC and a key.
+    pub const BLOCK: usize = 32;
+    /// What stands before the firmware's digest and key under the device's signature.
+    pub const FIRMWARE_HEADER: [u8; 2] = [0xC0, 0x01];
+    /// Labels of the key derivation and of MACs. A zero byte follows each.
+    pub const MASTER_SECRET: &[u8] = b"master secret";
+    /// Of the session's keys.
+    pub const APPLICATION_KEYS: &[u8] = b"application keys";
+    /// Of the MAC over the claim, in the answer to ATTEST.
+    pub const CONNECT: &[u8] = b"connect";
+    /// Of the MAC in the answer to GET_INFO.
+    pub const INFO: &[u8] = b"info";
+    /// Of the MAC in the answer to CAPTURE.
+    pub const SAMPLE: &[u8] = b"sample";
+    /// Of the MAC in the answer to SELF_TEST.
+    pub const SELF_TEST: &[u8] = b"self-test";
+    /// Bytes of the request ATTEST: random number, public key.
+    pub const REQUEST: usize = BLOCK + PUBLIC_KEY;
+    /// Bytes of the claim: keys of model, device and firmware, digest of the firmware, signatures of model and device.
+    pub const CLAIM: usize = 3 * PUBLIC_KEY + BLOCK + 2 * SIGNATURE;
+    /// Bytes of the answer to ATTEST: random number, claim, MAC.
+    pub const ANSWER: usize = BLOCK + CLAIM + BLOCK;
+}
+
+/// Bytes of the host's nonce in CAPTURE and SELF_TEST.
 pub const NONCE: usize = 32;
-/// Bytes of FRAME_META before the digest (§4.4).
-pub const META_FIELDS: usize = 61;
+/// Most wavelengths in one capture.
+pub const MOST_WAVELENGTHS: usize = 4;
+/// Bytes of CAPTURE's request without wavelengths: nonce, wait in ms (4), number of wavelengths (1).
+pub const CAPTURE_HEADER: usize = NONCE + 4 + 1;
+/// Bytes of FRAME_META before the digest (§4.5).
+pub const META_FIELDS: usize = 29;
 /// Bytes of FRAME_META.
 pub const META: usize = META_FIELDS + 32;
 /// Set in FRAME_META's flags when the picture was taken without light.

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::protocol::{FIRST, FIRST_HEADER, NEXT_HEADER};
+use super::protocol::{FIRST, FIRST_HEADER, MAX_MESSAGE, NEXT_HEADER};
 
 /// A received report.
 pub(super) enum Report<'a> {
@@ -30,23 +30,35 @@ impl<'a> Report<'a> {
     }
 }
 
-/// The only report of a short message, `None` if it does not fit.
-pub(super) fn single(
+/// Cuts a message up. `None` if it is too long for any number of reports.
+pub(super) fn cut(
     size: usize,
     channel: u32,
     command: u8,
     number: u16,
     payload: &[u8],
-) -> Option<Zeroizing<Vec<u8>>> {
+) -> Option<Vec<Zeroizing<Vec<u8>>>> {
+    let length = u32::try_from(payload.len()).ok().filter(|_| payload.len() <= MAX_MESSAGE)?;
+    let (first, rest) = payload.split_at(payload.len().min(size - FIRST_HEADER));
+    let mut head = channel.to_be_bytes().to_vec();
+    head.extend_from_slice(&[FIRST | command, 0]);
+    head.extend_from_slice(&length.to_be_bytes());
+    head.extend_from_slice(&number.to_be_bytes());
+    let mut reports = vec![filled_up(size, &head, first)];
+    for (sequence, piece) in rest.chunks(size - NEXT_HEADER).enumerate() {
+        let sequence = u16::try_from(sequence).ok().filter(|sequence| *sequence < 0x8000)?;
+        let head = [&channel.to_be_bytes()[..], &sequence.to_be_bytes()].concat();
+        reports.push(filled_up(size, &head, piece));
+    }
+    Some(reports)
+}
+
+fn filled_up(size: usize, head: &[u8], payload: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut report = Zeroizing::new(Vec::with_capacity(size));
-    report.extend_from_slice(&channel.to_be_bytes());
-    report.extend_from_slice(&[FIRST | command, 0]);
-    report.extend_from_slice(&u32::try_from(payload.len()).ok()?.to_be_bytes());
-    report.extend_from_slice(&number.to_be_bytes());
+    report.extend_from_slice(head);
     report.extend_from_slice(payload);
-    let fits = report.len() <= size;
     report.resize(size, 0);
-    fits.then_some(report)
+    report
 }
 
 /// A message of which reports arrive.

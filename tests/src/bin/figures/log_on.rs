@@ -18,7 +18,7 @@ use madoguchi_time::{Clock, Deadline};
 use orchestrator::{EnrolOrder, Role, SecondPerson, Terminal};
 use serde::Serialize;
 use sim_palm_sensor::synth::Level;
-use sim_palm_sensor::{Direction, Hand, SimPalmTransport, plug_in};
+use sim_palm_sensor::{Direction, Hand, SimPalmTransport, plug_in, trusted_by_tests};
 
 use crate::Figures;
 use crate::rsa_peer::Rsa;
@@ -59,7 +59,7 @@ pub(crate) fn take() -> LogOn {
     let deadline = stage.clock.deadline_in(Duration::from_secs(10));
     let (transport, hand) = plug_in(stage.clock.clone(), "SIM-PALM-FIGURES", REPORT);
     let transport = Timed { port: transport, watch: sensor.clone() };
-    let opened = HidPalmSensor::open(transport, stage.clock.clone(), deadline).expect("a sensor");
+    let opened = HidPalmSensor::open(transport, &trusted_by_tests(), stage.clock.clone(), deadline).expect("a sensor");
     let palm_counts = Arc::new(AtomicBool::new(false));
     let mut ports = stage.ports(0);
     ports.hsm = Arc::new(Timed { port: ports.hsm, watch: hsm.clone() });
