@@ -110,6 +110,10 @@ fn procedure(messages: &Messages, error: &ProcedureError) -> (&'static str, Args
         ProcedureError::WeakKey { kind, weakness } => {
             ("error-weak-key", vec![certificate(*kind), ("weakness", messages.get(domain::weak_key(*weakness)).into())])
         }
+        ProcedureError::WeakHsmKey { kind, weakness } => (
+            "error-weak-hsm-key",
+            vec![certificate(*kind), ("weakness", messages.get(domain::weak_key(*weakness)).into())],
+        ),
         ProcedureError::NothingToRenew(kind) => ("error-nothing-to-renew", vec![certificate(*kind)]),
         ProcedureError::PinBlocked(kind) => ("error-pin-blocked", vec![certificate(*kind)]),
         ProcedureError::Pin(reason) => ("error-pin", vec![("reason", domain::pin(messages, reason).into())]),

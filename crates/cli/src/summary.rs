@@ -5,7 +5,7 @@ use std::io;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, Zoned};
 use jpki::{CertificateKind, CertificateView, Person, Sex};
-use orchestrator::{IssuedCertificate, LogVerdict, ProcedureReport, Progress, Step};
+use orchestrator::{IssuedCertificate, KeyOrigin, LogVerdict, ProcedureReport, Progress, Step};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
@@ -66,6 +66,8 @@ pub struct CertificateSummary {
     pub not_before: Timestamp,
     /// 有効期間の満了日.
     pub not_after: Timestamp,
+    /// Where its key was made.
+    pub key_origin: KeyOrigin,
     /// A file with the certificate, if there is one. The terminal itself keeps none.
     pub path: Option<String>,
     /// What a person reads on the certificate. Personal: for the screen, never for a document.
@@ -75,8 +77,8 @@ pub struct CertificateSummary {
 
 impl From<IssuedCertificate> for CertificateSummary {
     fn from(issued: IssuedCertificate) -> Self {
-        let IssuedCertificate { kind, serial, not_before, not_after, .. } = issued;
-        Self { kind, serial, not_before, not_after, path: None, face: None }
+        let IssuedCertificate { kind, serial, not_before, not_after, key_origin, .. } = issued;
+        Self { kind, serial, not_before, not_after, key_origin, path: None, face: None }
     }
 }
 
@@ -247,6 +249,9 @@ impl Summary {
             ("summary-serial", certificate.serial.clone()),
             ("summary-validity", messages.text("summary-period", &args)),
         ];
+        if certificate.key_origin == KeyOrigin::Hsm {
+            lines.push(("summary-key", messages.get("summary-key-of-hsm")));
+        }
         if let Some(face) = &certificate.face {
             lines.push(("summary-issuer", face.issuer.clone()));
             if let Some(person) = &face.person {

@@ -368,6 +368,7 @@ pub(crate) const fn step_key(step: Step) -> &'static str {
     match step {
         Step::Pin => "step-pin",
         Step::GenerateKey => "step-generate-key",
+        Step::ImportKey => "step-import-key",
         Step::Request => "step-request",
         Step::Check => "step-check",
         Step::Write => "step-write",

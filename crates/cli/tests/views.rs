@@ -15,7 +15,7 @@ use cli::{
     Proved, Reached, Report, Residue, Screen, Summary, Timings, TraceView,
 };
 use jpki::CertificateKind::{self, Authentication, Signature};
-use orchestrator::{ProcedureError, ProcedureReport, Progress, Settlement, SlotFound, Step};
+use orchestrator::{KeyOrigin, ProcedureError, ProcedureReport, Progress, Settlement, SlotFound, Step};
 
 const COLUMNS: usize = 88;
 
@@ -55,7 +55,7 @@ fn compare(name: &str, seen: &str) {
 }
 
 fn slot(kind: CertificateKind, active: bool, pending: bool) -> SlotFound {
-    SlotFound { kind, active, pending, pending_slot: true }
+    SlotFound { kind, active, pending, pending_slot: true, key_origin: KeyOrigin::Card }
 }
 
 fn steps(kind: CertificateKind, times: &[(Step, u64)]) -> Vec<Progress> {
@@ -314,6 +314,7 @@ fn every_failure_of_a_procedure_is_explained() {
             ProcedureError::AlreadyIssued(Authentication),
             ProcedureError::CardMakesNoKeys,
             ProcedureError::WeakKey { kind: Signature, weakness: jpki::WeakKey::Roca },
+            ProcedureError::WeakHsmKey { kind: Signature, weakness: jpki::WeakKey::Roca },
             ProcedureError::NothingToRenew(Signature),
             ProcedureError::PinBlocked(Signature),
             ProcedureError::Pin(jpki::PinError::WrongLength { min: 6, max: 16 }),

@@ -10,7 +10,7 @@ use crate::kind::CertificateKind;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct IssuingProfile {
-    /// Its name: `jpki-2016`, `jpki-2016-single-slot` or `jpki-next`.
+    /// Its name: `jpki-2016` or `jpki-next`, then perhaps `-single-slot`, then perhaps `-imported`.
     pub name: String,
     /// Algorithm of the resident's keys; the authority signs with the same family.
     pub algorithm: KeyAlgorithm,
@@ -18,6 +18,10 @@ pub struct IssuingProfile {
     pub channel_key_bits: u16,
     /// How long certificates are valid.
     pub validity: ValidityRule,
+    /// May key pairs be made in the HSM and imported, for cards that make none themselves? If not, on-card generation is required, and
+    /// such a card is refused.
+    #[serde(default)]
+    pub key_import: bool,
     /// The PINs that the card has.
     pub pins: Vec<PinFormat>,
 }
@@ -184,7 +188,7 @@ impl IssuingProfile {
     /// The same on a card without a pending slot.
     #[must_use]
     pub fn jpki_2016_single_slot() -> Self {
-        embedded(include_str!("../data/profiles/jpki-2016-single-slot.toml"))
+        Self::jpki_2016().single_slot()
     }
 
     /// ECDSA P-384, two PINs, 10 years.
@@ -193,11 +197,32 @@ impl IssuingProfile {
         embedded(include_str!("../data/profiles/jpki-next.toml"))
     }
 
+    /// What the names of profiles end in whose cards have no pending slot, so that a new key overwrites the old one. That a card is so, it
+    /// says itself; what is issued is the same.
+    pub const SINGLE_SLOT: &str = "-single-slot";
+    /// What the names of profiles end in that allow import.
+    pub const IMPORTED: &str = "-imported";
+
+    /// The same for cards without a pending slot.
+    #[must_use]
+    pub fn single_slot(self) -> Self {
+        Self { name: self.name + Self::SINGLE_SLOT, ..self }
+    }
+
+    /// The same for cards that make no keys themselves: they are made in the HSM and imported.
+    #[must_use]
+    pub fn imported(self) -> Self {
+        Self { name: self.name + Self::IMPORTED, key_import: true, ..self }
+    }
+
     /// The profile of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        let all = [Self::jpki_2016(), Self::jpki_2016_single_slot(), Self::jpki_next()];
-        all.into_iter().find(|profile| profile.name == name)
+        [Self::jpki_2016(), Self::jpki_next()]
+            .into_iter()
+            .flat_map(|card| [card.clone(), card.single_slot()])
+            .flat_map(|card| [card.clone(), card.imported()])
+            .find(|profile| profile.name == name)
     }
 }
 
@@ -318,8 +343,12 @@ mod tests {
 
     #[test]
     fn profiles_are_found_by_name() {
-        for name in ["jpki-2016", "jpki-2016-single-slot", "jpki-next"] {
-            assert_eq!(IssuingProfile::named(name).unwrap().name, name);
+        for name in ["jpki-2016", "jpki-2016-single-slot", "jpki-next", "jpki-next-single-slot"] {
+            let profile = IssuingProfile::named(name).unwrap();
+            assert_eq!((profile.name.as_str(), profile.key_import), (name, false));
+            let imported = IssuingProfile::named(&format!("{name}-imported")).unwrap();
+            assert!(imported.key_import);
+            assert_eq!(imported, profile.imported());
         }
         for name in ["sim", "test", "production"] {
             assert_eq!(CertificateProfile::named(name).unwrap().name, name);

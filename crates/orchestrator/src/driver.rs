@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use audit_log::Outcome as LogOutcome;
 use card_reader::{CardError, CardReader, Traffic};
-use hsm::Hsm;
+use hsm::{CardKeyPairKind, Hsm};
 use jpki::{CertificateKind, Pin};
 use madoguchi_time::{Clock, Deadline, Moment, Recovery};
 use rand_core::CryptoRngCore;
@@ -30,6 +30,10 @@ use crate::state::StateFolder;
 const PERSON: Duration = Duration::from_secs(180);
 /// How long one command may take. RSA key generation takes a minute and more on some cards.
 const CARD: Duration = Duration::from_secs(180);
+/// How long the HSM may take for a key pair. RSA keys need many seconds in some modules.
+const KEY_PAIR: Duration = Duration::from_secs(90);
+/// The step of having a key pair made in the HSM. On other cards there is `generate-key` instead: the log tells where a key was made.
+const MAKE_KEY: &str = "make-key";
 /// How often a resident may choose a PIN that breaks a rule before the procedure ends.
 const PIN_CHOICES: u8 = 5;
 
@@ -92,7 +96,7 @@ impl Driver<'_> {
                     self.step(procedure, event)
                 }
                 // The machine sends commands only while it holds a card.
-                Action::Card(_) | Action::EndCard => self.step(procedure, Event::CardLost),
+                Action::Card(_) | Action::MakeKeyPair(..) | Action::EndCard => self.step(procedure, Event::CardLost),
             };
         }
     }
@@ -119,6 +123,7 @@ impl Driver<'_> {
         loop {
             let event = match action {
                 Action::Card(command) => self.card(&mut session, command),
+                Action::MakeKeyPair(kind, algorithm) => self.make_key_pair(&session, kind, algorithm),
                 Action::Authority(call) => self.authority(call),
                 Action::EndCard => {
                     end(session);
@@ -196,6 +201,21 @@ impl Driver<'_> {
             }
             Err(SessionError::Hsm(error)) => Event::Failed(Box::new(error.into())),
         }
+    }
+
+    /// The HSM makes a key pair for the card in `session`. That it was made there, the log keeps.
+    fn make_key_pair(&mut self, session: &CardSession<'_>, kind: CertificateKind, algorithm: CardKeyPairKind) -> Event {
+        let Some(key_set) = session.key_set() else { return Event::CardLost };
+        let intent = match self.intend(Some(kind), MAKE_KEY, None) {
+            Ok(intent) => intent,
+            Err(error) => return Event::Failed(Box::new(error)),
+        };
+        let made = self.hsm.make_card_key_pair(algorithm, key_set, self.deadline(KEY_PAIR));
+        let outcome = if made.is_ok() { LogOutcome::Done } else { LogOutcome::Failed };
+        if let Err(error) = self.account(Some(intent), (outcome, None)) {
+            return Event::Failed(Box::new(error));
+        }
+        made.map_or_else(|error| Event::Failed(Box::new(error.into())), Event::KeyPairMade)
     }
 
     fn authority(&mut self, call: AuthorityCall) -> Event {

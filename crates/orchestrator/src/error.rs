@@ -81,13 +81,23 @@ pub enum ProcedureError {
     /// The card has certificates already.
     #[error("the card already has its {0:?} certificate")]
     AlreadyIssued(CertificateKind),
-    /// The card makes no keys itself, and this terminal has none made elsewhere.
-    #[error("the card does not make keys itself")]
+    /// The card makes no keys itself, and the site's profile requires that cards do.
+    #[error("the card does not make keys itself, which the profile requires")]
     CardMakesNoKeys,
     /// The key pair that the card has made can be seen to be weak. The card's generator is at fault, so other cards of its kind may be, too.
     /// No certificate was asked for.
     #[error("the card made a weak key for the {kind:?} certificate")]
     WeakKey {
+        /// For which certificate it was made.
+        kind: CertificateKind,
+        /// What is weak about it.
+        #[source]
+        weakness: jpki::WeakKey,
+    },
+    /// The key pair that the HSM has made for a card can be seen to be weak: the HSM's generator is at fault. It went to no card, and no
+    /// certificate was asked for.
+    #[error("the HSM made a weak key for the {kind:?} certificate")]
+    WeakHsmKey {
         /// For which certificate it was made.
         kind: CertificateKind,
         /// What is weak about it.
@@ -189,6 +199,7 @@ impl ProcedureError {
             Self::AlreadyIssued(_) => "already-issued",
             Self::CardMakesNoKeys => "card-makes-no-keys",
             Self::WeakKey { .. } => "weak-key",
+            Self::WeakHsmKey { .. } => "weak-hsm-key",
             Self::NothingToRenew(_) => "nothing-to-renew",
             Self::PinBlocked(_) => "pin-blocked",
             Self::Pin(_) => "pin",

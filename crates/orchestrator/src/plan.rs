@@ -11,6 +11,9 @@ pub enum Step {
     Pin,
     /// The card makes a key pair, in the pending slot.
     GenerateKey,
+    /// In its place on a card that makes no keys: the HSM makes the key pair, the card takes it. No plan has this step; it is what is
+    /// told.
+    ImportKey,
     /// The authority is asked for a certificate; the pending key proves its possession.
     Request,
     /// Every field of the certificate is compared with the application, the key and the profile.

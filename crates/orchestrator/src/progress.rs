@@ -126,6 +126,18 @@ pub struct SlotFound {
     pub pending: bool,
     /// Has the card a pending slot? Without, a new key overwrites what is active.
     pub pending_slot: bool,
+    /// Where the card's key pairs are made.
+    pub key_origin: KeyOrigin,
+}
+
+/// Where a key pair was made. A card makes all of its keys itself, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyOrigin {
+    /// On the card, which it has never left.
+    Card,
+    /// In the terminal's HSM, which gave it to this card alone and has it no longer.
+    Hsm,
 }
 
 /// How a pending slot was settled.
@@ -155,6 +167,8 @@ pub struct IssuedCertificate {
     pub not_after: Timestamp,
     /// SHA-256 of the certificate, as hex.
     pub sha256: String,
+    /// Where its key was made.
+    pub key_origin: KeyOrigin,
 }
 
 /// What a finished procedure reports. Nothing personal.

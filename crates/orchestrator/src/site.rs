@@ -22,7 +22,7 @@ pub struct SiteConfig {
     pub terminal: String,
     /// 受付窓口識別記号: 9 letters and digits, the first five the municipality's code.
     pub window: String,
-    /// Which generation of cards and certificates: `jpki-2016`, `jpki-2016-single-slot`, `jpki-next`.
+    /// Which generation of cards and certificates: a name that [`IssuingProfile::named`] knows.
     pub profile: String,
     /// Whose certificates: `production`, `test`, `sim`.
     pub environment: String,

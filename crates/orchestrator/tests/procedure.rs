@@ -8,6 +8,7 @@ use std::sync::{Mutex, OnceLock};
 
 use authority_link::{Answer, CertificateState, Issue, IssueState, IssuerAndSerial, TransactionId as LinkTransaction};
 use card_reader::CardError;
+use hsm::WrappedKeyPair;
 use jiff::Timestamp;
 use jiff::civil::date;
 use jpki::{Application, CertificateKind, CertificateProfile, CertificateText, IssuingProfile, Municipality};
@@ -36,6 +37,7 @@ struct World {
     certificate: Vec<u8>,
     pending_slot: bool,
     overwritten: Option<Name>,
+    makes_keys: bool,
     last_day: jiff::civil::Date,
 }
 
@@ -49,6 +51,7 @@ impl World {
             certificate: b"a certificate".to_vec(),
             pending_slot: true,
             overwritten: None,
+            makes_keys: true,
             last_day: date(1970, 1, 1),
         }
     }
@@ -56,6 +59,11 @@ impl World {
     /// A card without a pending slot, and a certificate in its only one.
     fn single_slot() -> Self {
         Self { pending_slot: false, active: Some([8; 32]), state: IssueState::Valid, ..Self::new() }
+    }
+
+    /// The same with a card that makes no keys itself.
+    fn importing() -> Self {
+        Self { makes_keys: false, ..Self::single_slot() }
     }
 
     /// The same, interrupted right after its new key was made.
@@ -79,6 +87,11 @@ impl World {
         Sha256::digest(&self.certificate).into()
     }
 
+    /// The key as the HSM gives it; this card believes whatever is wrapped.
+    fn wrapped(&self) -> WrappedKeyPair {
+        WrappedKeyPair { public_key: self.spki(), wrapped_private_key: vec![0x5A; 24] }
+    }
+
     fn spki(&self) -> Vec<u8> {
         p384::PublicKey::from(self.key.verifying_key()).to_public_key_der().expect("a key").into_vec()
     }
@@ -92,6 +105,7 @@ impl World {
             Action::AskOverwrite => Event::Agreed,
             Action::BeginCard => Event::CardReady,
             Action::Card(command) => Event::Card(self.command(command)),
+            Action::MakeKeyPair(..) => Event::KeyPairMade(self.wrapped()),
             Action::Authority(call) => Event::Authority(self.call(call), Timestamp::UNIX_EPOCH),
             Action::EndCard => Event::CardEnded,
             Action::Finish(_) => panic!("nothing answers an end"),
@@ -114,9 +128,11 @@ impl World {
                 algorithm: jpki::card::algorithm::EC_P384,
                 pending_slot: self.pending_slot,
                 overwritten: self.overwritten,
-                makes_keys: true,
+                makes_keys: self.makes_keys,
             })),
-            CardCommand::Generate(_, _, named) => {
+            CardCommand::Generate(..) if !self.makes_keys => CardReply::Refused(apdu::StatusWord(0x6A81)),
+            CardCommand::Import(..) if self.makes_keys => CardReply::Refused(apdu::StatusWord(0x6A81)),
+            CardCommand::Generate(_, _, named) | CardCommand::Import(_, _, named, ..) => {
                 if !self.pending_slot {
                     let key = match &self.pending {
                         Pending::Key(key) => Some(*key),
@@ -246,7 +262,7 @@ fn input(plan: Plan) -> CaseInput {
             },
             request_name: "2026112010000000001139990001".into(),
         }),
-        profile: IssuingProfile::jpki_next(),
+        profile: IssuingProfile::jpki_next().imported(),
         environment: CertificateProfile::simulator(),
         municipality: Municipality { code: "13999".into(), prefecture: "Tokyo-to".into(), city: "Midori-ku".into() },
         issuers: BTreeMap::from([(KIND, issuer())]),
@@ -291,6 +307,7 @@ fn events() -> Vec<Event> {
             Timestamp::UNIX_EPOCH,
         ),
         Event::AuthorityFailed(unknown()),
+        Event::KeyPairMade(World::new().wrapped()),
         Event::CardEnded,
     ]
 }
@@ -323,12 +340,13 @@ fn finish(world: &mut World, mut procedure: Procedure, mut action: Action) -> Ou
 
 #[test]
 fn every_event_in_every_state_ends_in_order() {
-    let walks: [(fn() -> World, Plan); 5] = [
+    let walks: [(fn() -> World, Plan); 6] = [
         (World::new, plan(false, false)),
         (World::new, plan(true, false)),
         (World::interrupted, plan(false, true)),
         (World::single_slot, plan(false, true)),
         (World::overwritten, plan(false, true)),
+        (World::importing, plan(false, true)),
     ];
     let (mut cases, mut unexpected) = (0, 0);
     for (world, plan) in walks {
@@ -406,6 +424,41 @@ fn without_a_pending_slot_the_authority_hears_at_once_of_what_is_overwritten() {
     let at = |wanted| rest.iter().position(is(wanted)).unwrap_or_else(|| panic!("{wanted}: {rest:?}"));
     assert!(at("(rr)") < at("AskPins") && at("AskPins") < at("generate-key"), "{rest:?}");
     assert!(!rest.iter().any(is("AskOverwrite")), "{rest:?}");
+}
+
+/// What the HSM gives is looked at, and a card that makes no keys is refused where the profile requires it, before anything is overwritten.
+#[test]
+fn a_key_of_the_hsm_is_imported_if_it_is_sound_and_the_profile_allows_it() {
+    let mut world = World::importing();
+    let whole = asked(&mut world, plan(false, true));
+    assert_eq!(world.active, Some(world.name()));
+    let at = |wanted: &str| whole.iter().position(|asked| asked.contains(wanted));
+    assert!(at("AskPins") < at("MakeKeyPair") && at("MakeKeyPair") < at("import-key"), "{whole:?}");
+    assert!(at("import-key") < at("(rr)") && at("(rr)") < at("(ir)"), "{whole:?}");
+    assert_eq!((at("generate-key"), at("read-key")), (None, None));
+
+    for required in [false, true] {
+        let (mut world, mut input) = (World::importing(), input(plan(false, true)));
+        input.profile.key_import = !required;
+        let (mut procedure, mut action) = Procedure::begin(input);
+        while !matches!(action, Action::Finish(_)) {
+            let event = match &action {
+                Action::MakeKeyPair(..) => {
+                    assert!(!required, "no key is made for a card that is refused");
+                    Event::KeyPairMade(WrappedKeyPair { public_key: vec![0x30, 0], wrapped_private_key: vec![] })
+                }
+                action => world.answer(action),
+            };
+            (procedure, action) = procedure.step(event);
+        }
+        let Action::Finish(Outcome { failure, .. }) = action else { unreachable!() };
+        match failure {
+            Some(ProcedureError::CardMakesNoKeys) => assert!(required),
+            Some(ProcedureError::WeakHsmKey { .. }) => assert!(!required),
+            failure => panic!("{failure:?}"),
+        }
+        assert_eq!((world.active, world.pending), (Some([8; 32]), Pending::Empty), "nothing was overwritten");
+    }
 }
 
 #[test]

@@ -104,7 +104,8 @@ pub struct Made {
     /// Pictures of operators' palms (PNG), in a folder for each 照合ID, in the place of synthetic ones
     #[arg(long, value_name = "FOLDER")]
     pub palms: Option<PathBuf>,
-    /// Cards and certificates: jpki-2016 (RSA), jpki-2016-single-slot (a new key overwrites the old one) or jpki-next (P-384) [default: jpki-2016]
+    /// Cards and certificates: jpki-2016 (RSA) or jpki-next (P-384), then perhaps -single-slot (a new key overwrites the old one), then
+    /// perhaps -imported (the HSM makes the card's keys) [default: jpki-2016]
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
     /// PKCS #11 token for the authority's keys, as --hsm names one for the terminal's [default: software HSMs]

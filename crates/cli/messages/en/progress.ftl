@@ -28,6 +28,7 @@ progress-slot-pending = being written
 progress-slot-interrupted = interrupted, none works
 progress-slot-active-pending = issued (renewal under way)
 progress-card-overwrites = a new key overwrites the old one on this card
+progress-card-imports = this card makes no keys: the HSM makes them for it
 progress-slot-separator = {"  "}
 progress-card-lost = The card was taken away. Please put the same card back
 progress-authority-retried = asking the authority again (attempt { $attempt })
@@ -48,6 +49,7 @@ progress-message = authority  { $kind }  sent { $sent }  received { $received }
 # The steps of a procedure, side by side before the time on the right.
 step-pin = PIN
 step-generate-key = key pair
+step-import-key = key pair from the HSM
 step-request = issue
 step-check = check
 step-write = write

@@ -21,7 +21,7 @@ error-world-damaged = { $path } can't be understood
     .mend = Make a new world with `world new`
 error-world-unknown-profile = There is no kind of card named { $name }
     .cause = --profile was mistyped
-    .mend = Use jpki-2016, jpki-2016-single-slot or jpki-next
+    .mend = Use jpki-2016 or jpki-next, then perhaps -single-slot, then perhaps -imported
 error-world-faulty-register = { $count ->
         [one] The resident register has one fault
        *[other] The resident register has { $count } faults

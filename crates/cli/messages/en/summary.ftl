@@ -1,6 +1,8 @@
 # The summary of a procedure.
 summary-serial = Serial number
 summary-validity = Validity
+summary-key = Key
+summary-key-of-hsm = made in the HSM for this card, and destroyed there
 summary-period = { $from } to { $until }
 summary-issuer = Issuer
 summary-file = File

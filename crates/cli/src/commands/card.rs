@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use orchestrator::{Progress, SlotFound, Terminal};
+use orchestrator::{KeyOrigin, Progress, SlotFound, Terminal};
 use serde::Serialize;
 
 use super::announce;
@@ -60,8 +60,11 @@ impl Report for CardReport {
 
     fn show(&self, screen: &mut Screen, messages: &Messages) -> io::Result<()> {
         let overwrites = self.slots.iter().any(|slot| !slot.pending_slot);
+        let imports = self.slots.iter().any(|slot| slot.key_origin == KeyOrigin::Hsm);
         let slots = self.slots.iter().map(|slot| slot_text(messages, slot));
-        let texts = slots.chain(overwrites.then(|| messages.get("progress-card-overwrites")));
+        let texts = slots
+            .chain(overwrites.then(|| messages.get("progress-card-overwrites")))
+            .chain(imports.then(|| messages.get("progress-card-imports")));
         screen.entry(Mark::Plain, &Entry::new(messages.get("progress-card"), texts))
     }
 }

@@ -123,6 +123,8 @@ fn step_key(step: &str) -> Option<&'static str> {
         "set-pin" => "history-set-pin",
         "verify-pin" => "history-verify-pin",
         "generate-key" => "step-generate-key",
+        "make-key" => "history-make-key",
+        "import-key" => "history-import-key",
         "request" => "step-request",
         "write" => "step-write",
         "confirm" => "history-confirm",

@@ -28,6 +28,11 @@ pub(super) fn encode(command: &CardCommand, algorithm: u8) -> Option<CommandApdu
             let data = [&transaction[..], overwrites.as_ref().map_or(&[][..], |name| &name[..])].concat();
             CommandApdu::new(CLA, ins::GENERATE_KEY_PAIR, kind.p1(), algorithm).with_data(data).with_le(SHORT_ANSWER)
         }
+        CardCommand::Import(kind, transaction, overwrites, name, wrapped) => {
+            let overwrites = overwrites.as_ref().map_or(&[][..], |name| &name[..]);
+            let data = [&transaction[..], overwrites, name, wrapped].concat();
+            CommandApdu::new(CLA, ins::IMPORT_KEY_PAIR, kind.p1(), algorithm).with_data(data).with_le(SHORT_ANSWER)
+        }
         CardCommand::ReadKey(kind) => plain(ins::GET_PENDING_PUBLIC_KEY, *kind).with_le(LONG_ANSWER),
         CardCommand::Sign(kind, data) => {
             plain(ins::SIGN_WITH_PENDING_KEY, *kind).with_data(data.clone()).with_le(LONG_ANSWER)
@@ -54,9 +59,11 @@ pub(super) fn decode(command: &CardCommand, response: &ResponseApdu) -> CardRepl
         CardCommand::Status(_) => {
             slot_status(&response.data).map_or(CardReply::Nonsense, |status| CardReply::Done(CardData::Status(status)))
         }
-        CardCommand::Generate(..) | CardCommand::ReadKey(_) | CardCommand::Sign(..) | CardCommand::ReadBack(_) => {
-            CardReply::Done(CardData::Bytes(response.data.clone()))
-        }
+        CardCommand::Generate(..)
+        | CardCommand::Import(..)
+        | CardCommand::ReadKey(_)
+        | CardCommand::Sign(..)
+        | CardCommand::ReadBack(_) => CardReply::Done(CardData::Bytes(response.data.clone())),
         _ => CardReply::Done(CardData::None),
     }
 }

@@ -2,7 +2,7 @@
 
 use apdu::{CommandApdu, ResponseApdu, StatusWord};
 use card_reader::{CardCapabilities, CardError, CardTransaction, Disposition, exchange};
-use hsm::{Hsm, HsmError};
+use hsm::{CardKeySet, Hsm, HsmError};
 use jpki::card;
 use madoguchi_time::Deadline;
 use secure_channel::{ChannelError, Handshake, SecureChannel};
@@ -56,6 +56,8 @@ pub(crate) struct CardSession<'t> {
     transaction: Recorded<'t>,
     capabilities: CardCapabilities,
     channel: Option<SecureChannel>,
+    /// The static keys under which the channel stands.
+    key_set: Option<CardKeySet>,
     keys: CardKeys,
 }
 
@@ -93,7 +95,13 @@ impl<'t> CardSession<'t> {
         capabilities: CardCapabilities,
         keys: CardKeys,
     ) -> Self {
-        Self { transaction: Recorded { inner: transaction, exchanges: Vec::new() }, capabilities, channel: None, keys }
+        Self {
+            transaction: Recorded { inner: transaction, exchanges: Vec::new() },
+            capabilities,
+            channel: None,
+            key_set: None,
+            keys,
+        }
     }
 
     /// Performs one command.
@@ -113,6 +121,11 @@ impl<'t> CardSession<'t> {
             CardCommand::OpenChannel => self.open_channel(hsm, challenge, deadline),
             command => self.issuing_command(command, deadline),
         }
+    }
+
+    /// Which static keys the channel stands under; none as long as there is no channel.
+    pub(crate) fn key_set(&self) -> Option<&CardKeySet> {
+        self.key_set.as_ref()
     }
 
     /// Ends the transaction. The card is reset, so that nothing that was verified stays open.
@@ -159,7 +172,8 @@ impl<'t> CardSession<'t> {
             return Ok(CardReply::Refused(response.status));
         }
         let negotiated = handshake.answered(&response)?;
-        let session_keys = hsm.derive_session(&negotiated.derivation(self.keys.length), deadline)?;
+        let derivation = negotiated.derivation(self.keys.length);
+        let session_keys = hsm.derive_session(&derivation, deadline)?;
         let (authenticating, command) = negotiated.authenticate(session_keys, card::ISSUING_SECURITY_LEVEL)?;
         let response = self.transmit(&command, deadline)?;
         let mut channel = authenticating.opened(&response)?;
@@ -167,6 +181,7 @@ impl<'t> CardSession<'t> {
             channel.allow_extended_length();
         }
         self.channel = Some(channel);
+        self.key_set = Some(CardKeySet::from(&derivation));
         Ok(CardReply::Done(CardData::None))
     }
 

@@ -11,7 +11,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use super::{Name, PinWanted, SlotStatus, Told, TransactionId};
 use crate::error::ProcedureError;
 use crate::plan::{Plan, Step};
-use crate::progress::{IssuedCertificate, ProcedureReport, SlotFound};
+use crate::progress::{IssuedCertificate, KeyOrigin, ProcedureReport, SlotFound};
 
 /// What a procedure is given. Everything that it can't compute comes from here: the time, the randomness, the site.
 #[derive(Debug)]
@@ -94,6 +94,11 @@ pub(super) struct KindState {
 }
 
 impl KindState {
+    /// Where the card's keys are made, as the last look found it.
+    pub(super) fn key_origin(&self) -> KeyOrigin {
+        self.status.as_ref().map_or(KeyOrigin::Card, SlotStatus::key_origin)
+    }
+
     /// Forgets what only the last look knew. What the authority issued in this procedure stays known by its name.
     fn forget_look(&mut self) {
         self.status = None;

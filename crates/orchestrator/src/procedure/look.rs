@@ -215,6 +215,7 @@ pub(super) fn slots_found(case: &Case) -> Vec<SlotFound> {
             active: state.status.as_ref().is_some_and(|status| status.active.is_some()),
             pending: state.status.as_ref().is_some_and(|status| status.pending != Pending::Empty),
             pending_slot: state.status.as_ref().is_none_or(|status| status.pending_slot),
+            key_origin: state.key_origin(),
         })
         .collect()
 }

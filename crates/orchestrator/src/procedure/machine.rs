@@ -312,7 +312,8 @@ fn looked(case: &mut Case, kind: CertificateKind, at: Look, rest: VecDeque<Certi
                 // What is stored is not what the slot says: of no use to anybody.
                 return discard_found(kind, name, rest);
             }
-            case.kind(kind).issued = read_issued(kind, &certificate);
+            let state = case.kind(kind);
+            state.issued = read_issued(kind, &certificate, state.key_origin());
             ask(kind, Look::AskPending, name, rest)
         }
         (Look::AskPending, Event::Authority(Answer::State(found), _)) => {
@@ -339,7 +340,8 @@ fn looked(case: &mut Case, kind: CertificateKind, at: Look, rest: VecDeque<Certi
             if Name::from(Sha256::digest(&certificate)) != name {
                 return end_card(Some(ProcedureError::WrongCard));
             }
-            case.kind(kind).issued = read_issued(kind, &certificate);
+            let state = case.kind(kind);
+            state.issued = read_issued(kind, &certificate, state.key_origin());
             look_on(case, rest)
         }
         (Look::AskOverwritten, Event::Authority(Answer::State(found), _)) => {
@@ -437,6 +439,7 @@ impl Event {
             Self::Declined => "declined",
             Self::CardReady => "card ready",
             Self::Card(_) => "an answer of the card",
+            Self::KeyPairMade(_) => "a key pair of the HSM",
             Self::CardLost => "card lost",
             Self::CardFailed(_) => "card failed",
             Self::Failed(_) => "the terminal failed",

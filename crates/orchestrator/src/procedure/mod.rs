@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::error::ProcedureError;
 use crate::plan::Step;
-use crate::progress::{ProcedureReport, Progress, Settlement};
+use crate::progress::{KeyOrigin, ProcedureReport, Progress, Settlement};
 
 pub use case::{Applicant, CaseInput, Holder};
 pub use machine::Procedure;
@@ -44,6 +44,8 @@ pub enum Action {
     BeginCard,
     /// Send a command. Answer: [`Event::Card`], [`Event::CardLost`], [`Event::CardFailed`] or [`Event::Failed`].
     Card(CardCommand),
+    /// Have the HSM make a key pair for the card whose channel is open. Answer: [`Event::KeyPairMade`] or [`Event::Failed`].
+    MakeKeyPair(CertificateKind, hsm::CardKeyPairKind),
     /// Ask the authority. Answer: [`Event::Authority`], [`Event::AuthorityFailed`] or [`Event::Failed`].
     Authority(AuthorityCall),
     /// End the transaction with a reset. Answer: [`Event::CardEnded`].
@@ -76,6 +78,8 @@ pub enum Event {
     CardReady,
     /// The card answered.
     Card(CardReply),
+    /// The HSM has made a key pair for this card, and has it no longer.
+    KeyPairMade(hsm::WrappedKeyPair),
     /// The card went away or lost its state. The last command may have taken effect.
     CardLost,
     /// The reader or the card can't go on.
@@ -116,6 +120,9 @@ pub enum CardCommand {
     VerifyPin(CertificateKind, Pin),
     /// Makes a key pair in the pending slot. On a card without one, what it overwrites is named.
     Generate(CertificateKind, TransactionId, Option<Name>),
+    /// Brings a key pair that was made in the HSM into the pending slot: the name of its public key, and the private one, wrapped for this
+    /// card. On a card without a pending slot, what it overwrites is named before them.
+    Import(CertificateKind, TransactionId, Option<Name>, Name, Vec<u8>),
     /// Reads the pending key's SubjectPublicKeyInfo.
     ReadKey(CertificateKind),
     /// Signs a DigestInfo or a hash with the pending key.
@@ -142,6 +149,7 @@ impl CardCommand {
             Self::SetPin(..) => "set-pin",
             Self::VerifyPin(..) => "verify-pin",
             Self::Generate(..) => "generate-key",
+            Self::Import(..) => "import-key",
             Self::ReadKey(_) => "read-key",
             Self::Sign(..) => "sign",
             Self::Write(..) => "write",
@@ -160,6 +168,7 @@ impl CardCommand {
             | Self::SetPin(..)
             | Self::VerifyPin(..)
             | Self::Generate(..)
+            | Self::Import(..)
             | Self::Write(..)
             | Self::ReadBack(_)
             | Self::Commit(..)
@@ -177,6 +186,7 @@ impl CardCommand {
             | Self::SetPin(kind, _)
             | Self::VerifyPin(kind, _)
             | Self::Generate(kind, ..)
+            | Self::Import(kind, ..)
             | Self::ReadKey(kind)
             | Self::Sign(kind, _)
             | Self::Write(kind, ..)
@@ -241,6 +251,12 @@ pub struct SlotStatus {
 }
 
 impl SlotStatus {
+    /// Where the card's keys are made.
+    #[must_use]
+    pub fn key_origin(&self) -> KeyOrigin {
+        if self.makes_keys { KeyOrigin::Card } else { KeyOrigin::Hsm }
+    }
+
     /// What a new key would overwrite: the content of the only slot, if there is one.
     #[must_use]
     pub fn to_overwrite(&self) -> Option<Name> {

@@ -2,7 +2,8 @@
 
 use authority_link::message::Failure;
 use authority_link::{Answer, CertificationDraft, CertificationRequest, IssueState};
-use jpki::{CertificateKind, Pin};
+use hsm::{CardKeyPairKind, WrappedKeyPair};
+use jpki::{CertificateKind, KeyAlgorithm, Pin};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -12,7 +13,7 @@ use super::{Action, AuthorityCall, CardCommand, CardData, CardReply, Event, Name
 use crate::card::signing;
 use crate::error::ProcedureError;
 use crate::plan::Step;
-use crate::progress::{IssuedCertificate, Settlement};
+use crate::progress::{IssuedCertificate, KeyOrigin, Settlement};
 
 /// Where a step stands.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(super) enum Stepping {
     SettingPin(CertificateKind, Pin),
     VerifyingPin(CertificateKind),
     Generating(CertificateKind),
+    MakingKeyPair(CertificateKind),
+    Importing(CertificateKind, Name),
     ReadingKey(CertificateKind, Name),
     Proving(CertificateKind, Box<CertificationDraft>),
     Requesting(CertificateKind),
@@ -45,18 +48,13 @@ pub(super) fn advance(case: &mut Case) -> Next {
 /// The first action of a step; nothing if the step was done on the spot.
 fn begin_step(case: &mut Case, kind: CertificateKind, step: Step) -> Option<Next> {
     let nothing_to_supersede = step == Step::Supersede && case.kind(kind).predecessor.is_none();
-    if step != Step::Pin && !nothing_to_supersede {
+    let tells_itself = matches!(step, Step::Pin | Step::GenerateKey | Step::ImportKey);
+    if !tells_itself && !nothing_to_supersede {
         case.told.started(kind, step);
     }
     match step {
         Step::Pin => Some(begin_pin(case, kind)),
-        Step::GenerateKey => {
-            let transaction = case.draw_transaction();
-            let state = case.kind(kind);
-            state.transaction = Some(transaction);
-            let overwrites = state.status.as_ref().and_then(SlotStatus::to_overwrite);
-            Some(card(Stepping::Generating(kind), CardCommand::Generate(kind, transaction, overwrites)))
-        }
+        Step::GenerateKey | Step::ImportKey => Some(begin_key(case, kind)),
         Step::Request => Some(begin_request(case, kind)),
         Step::Check => begin_check(case, kind),
         Step::Write => {
@@ -100,7 +98,7 @@ fn begin_step(case: &mut Case, kind: CertificateKind, step: Step) -> Option<Next
 }
 
 fn begin_pin(case: &mut Case, kind: CertificateKind) -> Next {
-    if case.kind(kind).status.as_ref().is_some_and(|status| !status.makes_keys) {
+    if case.kind(kind).key_origin() == KeyOrigin::Hsm && !case.input.profile.key_import {
         return end_card(Some(ProcedureError::CardMakesNoKeys));
     }
     let Some(pin) = (if case.overwrites_unasked(kind) { None } else { case.take_pin(kind) }) else {
@@ -116,7 +114,38 @@ fn begin_pin(case: &mut Case, kind: CertificateKind) -> Next {
     }
 }
 
-/// Asks for a certificate for the key that the card has made, if the key is sound.
+/// A key pair, made by the card or, if it makes none, by the HSM.
+fn begin_key(case: &mut Case, kind: CertificateKind) -> Next {
+    let transaction = case.draw_transaction();
+    case.kind(kind).transaction = Some(transaction);
+    if case.kind(kind).key_origin() == KeyOrigin::Hsm {
+        case.told.started(kind, Step::ImportKey);
+        let algorithm = match case.input.profile.algorithm {
+            KeyAlgorithm::Rsa2048 => CardKeyPairKind::Rsa2048,
+            KeyAlgorithm::EcP384 => CardKeyPairKind::EcP384,
+        };
+        return (State::Stepping(Stepping::MakingKeyPair(kind)), Action::MakeKeyPair(kind, algorithm));
+    }
+    case.told.started(kind, Step::GenerateKey);
+    let overwrites = case.kind(kind).status.as_ref().and_then(SlotStatus::to_overwrite);
+    card(Stepping::Generating(kind), CardCommand::Generate(kind, transaction, overwrites))
+}
+
+/// The HSM has made a key pair for this card. It is looked at before it overwrites anything.
+fn import(case: &mut Case, kind: CertificateKind, pair: WrappedKeyPair) -> Next {
+    if let Err(weakness) = jpki::check_public_key(&pair.public_key, case.input.profile.algorithm) {
+        return end_card(Some(ProcedureError::WeakHsmKey { kind, weakness }));
+    }
+    let state = case.kind(kind);
+    let Some(transaction) = state.transaction else { return out_of_order("import-key") };
+    let name = Sha256::digest(&pair.public_key).into();
+    state.spki = Some(pair.public_key);
+    let overwrites = state.status.as_ref().and_then(SlotStatus::to_overwrite);
+    let command = CardCommand::Import(kind, transaction, overwrites, name, pair.wrapped_private_key);
+    card(Stepping::Importing(kind, name), command)
+}
+
+/// Asks for a certificate for the new key, if the key is sound.
 fn begin_request(case: &mut Case, kind: CertificateKind) -> Next {
     let state = case.kinds.get(&kind);
     let (Some(applicant), Some(state)) = (&case.input.applicant, state) else { return out_of_order("request") };
@@ -178,6 +207,16 @@ pub(super) fn stepped(case: &mut Case, stepping: Stepping, event: Event) -> Next
             overwritten(case, kind, name);
             card(Stepping::ReadingKey(kind, name), CardCommand::ReadKey(kind))
         }
+        (Stepping::MakingKeyPair(kind), Event::KeyPairMade(pair)) => import(case, kind, pair),
+        (Stepping::Importing(kind, name), Event::Card(CardReply::Done(CardData::Bytes(imported)))) => {
+            if *imported != name {
+                return end_card(Some(ProcedureError::WrongCard));
+            }
+            overwritten(case, kind, name);
+            case.kind(kind).done.insert(Step::GenerateKey);
+            case.told.done(kind, Step::ImportKey);
+            advance(case)
+        }
         (Stepping::ReadingKey(kind, name), Event::Card(CardReply::Done(CardData::Bytes(spki)))) => {
             if Name::from(Sha256::digest(&spki)) != name {
                 return end_card(Some(ProcedureError::WrongCard));
@@ -199,7 +238,7 @@ pub(super) fn stepped(case: &mut Case, stepping: Stepping, event: Event) -> Next
             let state = case.kind(kind);
             state.answered_at = Some(at);
             state.sha256 = Some(Sha256::digest(&certificate).into());
-            state.issued = read_issued(kind, &certificate);
+            state.issued = read_issued(kind, &certificate, state.key_origin());
             state.certificate = Some(Zeroizing::new(certificate.to_vec()));
             done(case, kind, Step::Request)
         }
@@ -277,6 +316,7 @@ pub(super) fn stepped(case: &mut Case, stepping: Stepping, event: Event) -> Next
         }
         (
             stepping @ (Stepping::Generating(_)
+            | Stepping::Importing(..)
             | Stepping::ReadingKey(..)
             | Stepping::Writing(_)
             | Stepping::ReadingBack(_)
@@ -377,7 +417,11 @@ pub(super) fn not_as_asked(answer: Answer) -> ProcedureError {
     }
 }
 
-pub(super) fn read_issued(kind: CertificateKind, certificate: &[u8]) -> Option<IssuedCertificate> {
+pub(super) fn read_issued(
+    kind: CertificateKind,
+    certificate: &[u8],
+    key_origin: KeyOrigin,
+) -> Option<IssuedCertificate> {
     let view = jpki::CertificateView::parse(certificate).ok()?;
     Some(IssuedCertificate {
         kind,
@@ -385,6 +429,7 @@ pub(super) fn read_issued(kind: CertificateKind, certificate: &[u8]) -> Option<I
         not_before: view.not_before,
         not_after: view.not_after,
         sha256: hex::encode(Sha256::digest(certificate)),
+        key_origin,
     })
 }
 
@@ -394,6 +439,8 @@ impl Stepping {
             Self::SettingPin(..) => "set-pin",
             Self::VerifyingPin(_) => "verify-pin",
             Self::Generating(_) => "generate-key",
+            Self::MakingKeyPair(_) => "make-key",
+            Self::Importing(..) => "import-key",
             Self::ReadingKey(..) => "read-key",
             Self::Proving(..) => "prove",
             Self::Requesting(_) => "request",

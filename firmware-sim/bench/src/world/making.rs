@@ -38,7 +38,7 @@ const HSM: Duration = Duration::from_secs(10);
 pub struct Making {
     /// Everything follows from it.
     pub seed: u64,
-    /// The generation of cards and certificates: `jpki-2016`, `jpki-2016-single-slot`, `jpki-next`.
+    /// The generation of cards and certificates: a name that [`IssuingProfile::named`] knows.
     pub profile: String,
     /// A register of one's own, in the place of synthetic residents.
     pub register: Option<PathBuf>,

@@ -124,11 +124,11 @@ pub fn trust(authority: &AuthorityCertificates, terminal: &TerminalCredentials) 
 /// The card profile that goes with an issuing profile.
 #[must_use]
 pub fn card_profile(issuing: &IssuingProfile) -> CardProfile {
-    match issuing.name.as_str() {
-        "jpki-next" => CardProfile::jpki_next(),
-        "jpki-2016-single-slot" => CardProfile::jpki_2016_single_slot(),
-        _ => CardProfile::jpki_2016(),
-    }
+    let name = &issuing.name;
+    let (base, makes_keys) = name.strip_suffix(IssuingProfile::IMPORTED).map_or((&**name, true), |base| (base, false));
+    let (base, pending_slot) = base.strip_suffix(IssuingProfile::SINGLE_SLOT).map_or((base, true), |base| (base, false));
+    let card = if base == "jpki-next" { CardProfile::jpki_next() } else { CardProfile::jpki_2016() };
+    CardProfile { name: name.clone(), pending_slot, makes_keys, ..card }
 }
 
 /// A resident's card as it comes to the counter: personalised, without keys. `number` tells a resident's cards apart.
