@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use hsm::KeyKind;
 use jpki::CertificateKind;
 use orchestrator::Role;
 
@@ -113,6 +114,9 @@ pub enum Command<E: Subcommand, K: Subcommand = NoOwnCommands> {
     /// Enrol, list, release and retire operators
     #[command(subcommand)]
     Operator(Operator),
+    /// Set up the HSM, make, list and retire its keys: two persons, with a record to be signed
+    #[command(subcommand)]
+    Hsm(Hsm),
     /// Show and verify the operation history
     #[command(subcommand)]
     Log(Log),
@@ -290,6 +294,82 @@ pub enum RoleArgument {
     Operator,
     /// アクセス管理責任者
     AccessManager,
+}
+
+/// `hsm`
+#[derive(Debug, Subcommand)]
+pub enum Hsm {
+    /// Try whether the HSM keeps its keys, and make those that the terminal needs
+    #[command(after_help = "Examples:
+  Of a new terminal, where nobody is enrolled yet: the names of the two who are there
+    $ madoguchi hsm init --access-manager Tanaka --second-person Suzuki
+  Later, to make what is missing: two access managers, whose palms are asked for
+    $ madoguchi hsm init --access-manager 0001 --second-person 0002")]
+    Init {
+        /// Who does it.
+        #[command(flatten)]
+        persons: TwoPersons,
+    },
+    /// The HSM's keys
+    #[command(subcommand)]
+    Keys(Keys),
+}
+
+/// `hsm keys`
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// List the keys, with fingerprints and what the HSM says of their protection
+    #[command(after_help = "Examples:
+    $ madoguchi hsm keys list
+    $ madoguchi hsm keys list --json | jq '.keys[] | {name, fingerprint}'")]
+    List,
+    /// Make a key in the HSM
+    #[command(after_help = "Examples:
+  The master key of the cards' next key version:
+    $ madoguchi hsm keys create card-master-02 --access-manager 0001 --second-person 0002")]
+    Create {
+        /// Its name: card-master-VV, VV being the cards' key version in hexadecimal, or one of those that `hsm init` makes
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Its kind: card-master-aes-128, -192 or -256, ec-p256, ec-p384, rsa-2048 [default: as its name says]
+        #[arg(long, value_name = "KIND", value_parser = key_kind)]
+        kind: Option<KeyKind>,
+        /// Who does it.
+        #[command(flatten)]
+        persons: TwoPersons,
+    },
+    /// Destroy a key in the HSM, for good. Those that the terminal can't do without are refused
+    #[command(after_help = "Examples:
+    $ madoguchi hsm keys retire card-master-01 --access-manager 0001 --second-person 0002 --reason all-cards-are-under-02")]
+    Retire {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Why. It stands in the record, and in no log
+        #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+        reason: String,
+        /// Who does it.
+        #[command(flatten)]
+        persons: TwoPersons,
+    },
+}
+
+/// The two persons of a key ceremony.
+#[derive(Clone, Debug, Args)]
+pub struct TwoPersons {
+    /// 照合ID of an access manager, whose palm is asked for; where nobody is enrolled yet, a name
+    #[arg(long, value_name = "ID")]
+    pub access_manager: String,
+    /// 照合ID of another access manager, whose palm is asked for, too; where nobody is enrolled yet, a name
+    #[arg(long, value_name = "ID")]
+    pub second_person: String,
+}
+
+fn key_kind(code: &str) -> Result<KeyKind, String> {
+    KeyKind::from_code(code).ok_or_else(|| {
+        let codes: Vec<&str> = KeyKind::all().map(KeyKind::code).collect();
+        format!("one of {}", codes.join(", "))
+    })
 }
 
 /// `log`

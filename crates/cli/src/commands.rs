@@ -2,17 +2,19 @@
 
 mod card;
 mod doctor;
+mod hsm;
 mod log;
 mod operator;
 mod trace;
 
 use std::io;
 
+use ::hsm::KeyName;
 use clap_complete::Generator;
 use orchestrator::{Plan, Terminal};
 use serde::Serialize;
 
-use crate::arguments::{Arguments, Card, CardTrace, Command, Devices, Issue, Log, Operator};
+use crate::arguments::{Arguments, Card, CardTrace, Command, Devices, Hsm, Issue, Keys, Log, Operator};
 use crate::composition::{Attendance, Composition, open_ports};
 use crate::context::Context;
 use crate::devices::DeviceTable;
@@ -43,6 +45,14 @@ pub(crate) fn execute<C: Composition>(
         Command::Operator(Operator::List) => operator::list(composition, context),
         Command::Operator(Operator::Retire { user_id, access_manager }) => {
             operator::retire(&user_id, &access_manager, composition, context)
+        }
+        Command::Hsm(Hsm::Init { persons }) => hsm::init(&persons, composition, context),
+        Command::Hsm(Hsm::Keys(Keys::List)) => hsm::list(composition, context),
+        Command::Hsm(Hsm::Keys(Keys::Create { name, kind, persons })) => {
+            hsm::create(&KeyName::new(name), kind, &persons, composition, context)
+        }
+        Command::Hsm(Hsm::Keys(Keys::Retire { name, reason, persons })) => {
+            hsm::retire(&KeyName::new(name), &reason, &persons, composition, context)
         }
         Command::Log(Log::Show { last }) => log::show(last, composition, context),
         Command::Log(Log::Verify { key }) => log::verify(key.as_deref(), composition, context),

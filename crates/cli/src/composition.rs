@@ -8,8 +8,8 @@ use biometric::PalmVerifier;
 use card_reader::CardReader;
 use card_reader::diagnosis::Finding;
 use clap::Subcommand;
-use hsm::Hsm;
 use hsm::custody::Ability;
+use hsm::{Hsm, KeyCustody};
 use madoguchi_time::{SharedClock, SystemClock};
 use orchestrator::{DiskFolder, People, Ports, SiteConfig, StateFolder};
 use resident_register::{CsvRegister, ResidentRegister};
@@ -68,6 +68,14 @@ pub trait Composition {
     /// # Errors
     /// If it can't be opened.
     fn hsm(&self, site: &Site) -> Result<Arc<dyn Hsm>, Failure>;
+
+    /// The HSM, for whoever looks after its keys: `hsm init`, `hsm keys`. Called instead of [`Composition::hsm`].
+    ///
+    /// # Errors
+    /// If it can't be opened, or its keys are looked after with its maker's tools alone.
+    fn key_custody(&self, _site: &Site) -> Result<Arc<dyn KeyCustody>, Failure> {
+        Err(Failure::Own { key: "error-hsm-no-custody", args: Vec::new(), source: None })
+    }
 
     /// What the HSM that was opened last was found to do and what not; nothing if that is no question.
     fn diagnose_hsm(&self) -> Vec<Ability> {
@@ -196,10 +204,20 @@ pub enum Attendance {
 /// # Errors
 /// The first that can't be opened: what a person can mend most easily comes first.
 pub fn open_ports(composition: &impl Composition, context: &Context, attendance: Attendance) -> Result<Ports, Failure> {
+    open_ports_with(composition, context, attendance, |site| composition.hsm(site))
+}
+
+/// As [`open_ports`], with the HSM that `open_hsm` opens.
+pub(crate) fn open_ports_with(
+    composition: &impl Composition,
+    context: &Context,
+    attendance: Attendance,
+    open_hsm: impl FnOnce(&Site) -> Result<Arc<dyn Hsm>, Failure>,
+) -> Result<Ports, Failure> {
     let site = Site::load(composition, context)?;
     let state = composition.state(&site.folder)?;
     let register = composition.resident_register(&site)?;
-    let hsm = composition.hsm(&site)?;
+    let hsm = open_hsm(&site)?;
     let line = composition.authority_line(&site, &hsm)?;
     let reader = context.recorded(composition.card_reader(&site)?, &site.clock)?;
     let verifier = composition.palm_verifier(&site)?;

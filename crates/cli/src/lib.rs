@@ -25,8 +25,8 @@ mod trace_view;
 mod view;
 
 pub use arguments::{
-    Arguments, Card, CardTrace, Command, Devices, Global, Issue, Kind, Log, LogFormat, NoOwnCommands, Operator,
-    RoleArgument,
+    Arguments, Card, CardTrace, Command, Devices, Global, Hsm, Issue, Keys, Kind, Log, LogFormat, NoOwnCommands,
+    Operator, RoleArgument, TwoPersons,
 };
 pub use composition::{Attendance, Composition, Site, open_ports};
 pub use context::Context;

@@ -128,8 +128,11 @@ fn kebab(name: &str) -> String {
 #[test]
 fn everything_that_can_be_said_has_a_text() {
     // An error that only wraps another port's is explained by that one.
-    const WRAPPERS: [(&str, &str); 11] = [
+    const WRAPPERS: [(&str, &str); 14] = [
         ("ProcedureError", "hsm"),
+        ("ProcedureError", "keys"),
+        ("CeremonyError", "custody"),
+        ("CustodyError", "hsm"),
         ("ProcedureError", "reader"),
         ("ProcedureError", "sensor"),
         ("ProcedureError", "register"),
@@ -149,6 +152,10 @@ fn everything_that_can_be_said_has_a_text() {
         ("card-reader/src/error.rs", "CardError", "error-reader-"),
         ("biometric/src/sensor.rs", "SensorError", "error-sensor-"),
         ("hsm/src/error.rs", "HsmError", "error-hsm-"),
+        ("key-ceremony/src/lib.rs", "CeremonyError", "error-hsm-"),
+        ("hsm/src/custody/mod.rs", "CustodyError", "error-hsm-"),
+        ("key-ceremony/src/installation.rs", "KeyUse", "key-use-"),
+        ("hsm/src/custody/mod.rs", "LeakWay", "leak-"),
         ("biometric/src/verifier.rs", "EnrolError", "error-enrol-"),
         ("authority-link/src/line.rs", "LineError", "error-line-"),
         ("resident-register/src/lib.rs", "RegisterError", "error-register-"),

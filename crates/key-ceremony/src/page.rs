@@ -42,7 +42,7 @@ impl Sealed {
             writeln!(page, "<p>{}</p>", escaped(reason))?;
         }
         signatures(page, record)?;
-        let digest = hex::encode(self.sha256);
+        let digest = self.digest();
         writeln!(
             page,
             "<footer><p>{}.json の SHA-256 / SHA-256 of the file<br><code>{}</code></p>\n<p>madoguchi {}</p></footer>",
@@ -314,7 +314,7 @@ mod tests {
     fn the_page_says_what_the_record_says() {
         let sealed = sealed("counter-1", "");
         let page = sealed.page();
-        let digest = in_groups(&hex::encode(sealed.sha256));
+        let digest = in_groups(&sealed.digest());
         let value = in_groups(&sealed.record.keys[0].fingerprint.value);
         for said in [
             "SIMULATED",

@@ -242,6 +242,12 @@ impl Record {
 }
 
 impl Sealed {
+    /// SHA-256 of the file, in hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        hex::encode(self.sha256)
+    }
+
     /// The name of its files, without their extension: when it began, and what was done. One that sorts by time.
     #[must_use]
     pub fn file_stem(&self) -> String {

@@ -252,8 +252,7 @@ impl<'a> Book<'a> {
         let (record_file, page_file) = (file("json"), file("html"));
         self.state.replace(&record_file, &sealed.json)?;
         self.state.replace(&page_file, sealed.page().as_bytes())?;
-        let hash = hex::encode(sealed.sha256);
-        self.note(What::key(What::KEY_CEREMONY, &hash))?;
+        self.note(What::key(What::KEY_CEREMONY, &sealed.digest()))?;
         self.log.checkpoint(self.state, self.custody, self.clock.deadline_in(PATIENCE))?;
         Ok(Ceremony { sealed, record_file, page_file })
     }

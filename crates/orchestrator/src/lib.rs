@@ -6,6 +6,7 @@
 
 mod attempts;
 mod card;
+pub mod ceremony;
 mod driver;
 mod error;
 pub mod journal;
@@ -22,12 +23,13 @@ pub mod state;
 mod terminal;
 
 pub use card::CardKeys;
+pub use ceremony::Ceremony;
 pub use error::ProcedureError;
 pub use logbook::LogVerdict;
 pub use operators::{Operator, Role};
 pub use people::{Declined, People, Question};
 pub use plan::{Plan, Step};
-pub use progress::{IssuedCertificate, KeyOrigin, ProcedureReport, Progress, Settlement, SlotFound};
+pub use progress::{IssuedCertificate, ProcedureReport, Progress, Settlement, SlotFound};
 pub use site::{SiteConfig, Trust};
 pub use state::{DiskFolder, StateError, StateFolder};
 pub use terminal::{EnrolOrder, Ports, ProgressSink, SecondPerson, Terminal};

@@ -97,6 +97,11 @@ impl LogBook {
         Ok(book)
     }
 
+    /// Has it no entry yet?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.log.size() == 0
+    }
+
     /// Who acts from now on.
     pub(crate) fn acts(&mut self, operator: Option<&str>) {
         self.actor = operator.and_then(|id| Code::new(id).ok()).map_or(Actor::System, Actor::Operator);
@@ -282,6 +287,11 @@ impl Retirements {
     }
 }
 
+/// Is there a log on disk, even one without entries?
+pub(crate) fn has_begun(state: &dyn StateFolder) -> Result<bool, StateError> {
+    Ok(state.read(ENTRIES)?.is_some() || state.read(CHECKPOINT)?.is_some())
+}
+
 /// The entries of the log as they are on disk, line by line, not verified.
 ///
 /// # Errors
@@ -335,6 +345,16 @@ pub(crate) struct What<'a> {
 impl<'a> What<'a> {
     /// The step of registering an operator.
     pub(crate) const ENROL_OPERATOR: &'static str = "enrol-operator";
+    /// The step of making a key in the HSM.
+    pub(crate) const CREATE_KEY: &'static str = "create-key";
+    /// A key that is in the HSM already when the log begins.
+    pub(crate) const FIND_KEY: &'static str = "find-key";
+    /// The step of destroying a key in the HSM.
+    pub(crate) const RETIRE_KEY: &'static str = "retire-key";
+    /// The HSM was tried, and gave no key away.
+    pub(crate) const PROVE_HONESTY: &'static str = "prove-honesty";
+    /// A key ceremony is over; the detail is the SHA-256 of its record.
+    pub(crate) const KEY_CEREMONY: &'static str = "key-ceremony";
     /// The step of retiring an operator.
     pub(crate) const RETIRE_OPERATOR: &'static str = "retire-operator";
     /// The step of releasing an operator who was refused too often.
@@ -391,6 +411,11 @@ impl<'a> What<'a> {
     /// Something is done to an operator's entry.
     pub(crate) fn operator(step: &'a str, user_id: &'a str) -> Self {
         Self { step, procedure: None, resident: None, detail: Some(user_id) }
+    }
+
+    /// Something is done to a key of the HSM, or to all of them.
+    pub(crate) fn key(step: &'a str, detail: &'a str) -> Self {
+        Self { step, procedure: None, resident: None, detail: Some(detail) }
     }
 
     fn entry(self, actor: Actor, make: fn(Actor, Code) -> NewEntry) -> Result<NewEntry, ProcedureError> {

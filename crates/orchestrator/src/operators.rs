@@ -1,5 +1,6 @@
 //! The operators of this terminal and their sealed palm templates (照合情報認証管理簿).
 
+use audit_log::{Entry, Outcome, Phase};
 use biometric::EnrolledTemplates;
 use hsm::{Hsm, HsmError, KeyName, Sealed};
 use jiff::Timestamp;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attempts::Attempts;
 use crate::error::ProcedureError;
-use crate::logbook::{self, Retirements};
+use crate::logbook::{self, Retirements, What};
 use crate::state::{StateError, StateFolder};
 
 const FOLDER: &str = "operators";
@@ -114,6 +115,21 @@ pub(crate) fn find(
 pub(crate) fn put_back(state: &dyn StateFolder, retirements: &Retirements) -> Vec<String> {
     let is_put_back = |id: &&str| matches!(read(state, id), Ok(Some(record)) if record.operator.retired_at.is_none());
     retirements.ids().filter(is_put_back).map(Into::into).collect()
+}
+
+/// Was nobody ever enrolled at this terminal? The log knows too: whoever empties the folder of operators does not become the first.
+///
+/// # Errors
+/// If the folder or the log can't be read.
+pub fn nobody_was_ever_enrolled(state: &dyn StateFolder) -> Result<bool, ProcedureError> {
+    if state.list(FOLDER)?.iter().any(|name| name.ends_with(".json")) {
+        return Ok(false);
+    }
+    let is_enrolment = |entry: &Entry| {
+        let done = matches!(entry.phase, Phase::Outcome { outcome: Outcome::Done, .. });
+        done && entry.step.as_str() == What::ENROL_OPERATOR
+    };
+    Ok(!logbook::entries(state)?.iter().any(is_enrolment))
 }
 
 impl Operator {

@@ -37,6 +37,10 @@ impl Composition for Production {
     }
 
     fn hsm(&self, site: &Site) -> Result<Arc<dyn Hsm>, Failure> {
+        Ok(self.key_custody(site)?)
+    }
+
+    fn key_custody(&self, site: &Site) -> Result<Arc<dyn KeyCustody>, Failure> {
         let not_named = || Failure::Own { key: "error-hsm-not-named", args: Vec::new(), source: None };
         let uri = site.hsm.as_deref().ok_or_else(not_named)?;
         let token = Arc::new(Pkcs11Hsm::open_uri(uri, Arc::clone(&site.clock)).map_err(unusable)?);

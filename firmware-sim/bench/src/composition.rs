@@ -9,7 +9,7 @@ use authority_link::AuthorityLine;
 use biometric::PalmVerifier;
 use card_reader::CardReader;
 use card_reader::diagnosis::Finding;
-use cli::{Arguments, Card, Command, Composition, Context, Failure, Operator, Report, Site};
+use cli::{Arguments, Card, Command, Composition, Context, Failure, Keys, Operator, Report, Site};
 use hsm::custody::Ability;
 use hsm::{Hsm, KeyCustody};
 use hsm_pkcs11::Pkcs11Hsm;
@@ -191,6 +191,9 @@ impl Cast {
                 Self { resident: Some(Zeroizing::new(issue.resident.clone())), ..operator(&issue.operator) }
             }
             Command::Card(Card::Show { operator: id }) => operator(id),
+            Command::Hsm(cli::Hsm::Init { persons } | cli::Hsm::Keys(Keys::Create { persons, .. } | Keys::Retire { persons, .. })) => {
+                Self { logs_on: vec![persons.access_manager.clone(), persons.second_person.clone()], ..Self::default() }
+            }
             Command::Operator(Operator::Enrol { user_id, access_manager, second_person, .. }) => Self {
                 logs_on: access_manager.iter().chain(second_person).cloned().collect(),
                 enrols: Some(user_id.clone()),
@@ -233,6 +236,10 @@ impl Composition for Simulated {
     }
 
     fn hsm(&self, site: &Site) -> Result<Arc<dyn Hsm>, Failure> {
+        Ok(self.key_custody(site)?)
+    }
+
+    fn key_custody(&self, site: &Site) -> Result<Arc<dyn KeyCustody>, Failure> {
         let world = Self::world(site)?;
         let Some(uri) = &site.hsm else {
             let hsm = world.terminal_hsm().map_err(ProcedureError::from)?;

@@ -49,6 +49,7 @@ doctor-hsm-signs-no-p384 = it has no ECDSA P-384
 doctor-hsm-signs-rsa-2048 = it makes RSA-2048 keys and signs with them
 doctor-hsm-signs-no-rsa-2048 = it has no RSA-2048
 doctor-hsm-authenticates = it has HMAC-SHA-256
+doctor-hsm-other = something that this program has no words for
 doctor-hsm-authenticates-not = it has no HMAC-SHA-256
 doctor-reader = { $device }
 doctor-sensor = { $device }

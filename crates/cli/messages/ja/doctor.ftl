@@ -46,6 +46,7 @@ doctor-hsm-signs-no-p384 = ECDSA P-384 がありません
 doctor-hsm-signs-rsa-2048 = RSA-2048 の鍵を生成し、署名します
 doctor-hsm-signs-no-rsa-2048 = RSA-2048 がありません
 doctor-hsm-authenticates = HMAC-SHA-256 があります
+doctor-hsm-other = この版に説明のない機能
 doctor-hsm-authenticates-not = HMAC-SHA-256 がありません
 doctor-reader = { $device }
 doctor-sensor = { $device }

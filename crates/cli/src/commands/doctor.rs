@@ -385,7 +385,7 @@ impl<C: Composition> Doctor<'_, C> {
 
 /// What an HSM does or does not do; a way round is told as one.
 fn ability_text(messages: &Messages, ability: Ability) -> String {
-    let text = messages.get(&format!("doctor-hsm-{}", ability.code));
+    let text = messages.get(explanation::keys::ability(ability.code));
     if ability.is_weaker { messages.text("doctor-hsm-weaker", &[("text", text.into())]) } else { text }
 }
 

@@ -123,8 +123,6 @@ fn step_key(step: &str) -> Option<&'static str> {
         "set-pin" => "history-set-pin",
         "verify-pin" => "history-verify-pin",
         "generate-key" => "step-generate-key",
-        "make-key" => "history-make-key",
-        "import-key" => "history-import-key",
         "request" => "step-request",
         "write" => "step-write",
         "confirm" => "history-confirm",
@@ -134,6 +132,11 @@ fn step_key(step: &str) -> Option<&'static str> {
         "supersede" | "retire" => "step-supersede",
         "enrol-operator" => "history-enrol",
         "retire-operator" => "history-retire",
+        "create-key" => "history-create-key",
+        "find-key" => "history-find-key",
+        "retire-key" => "history-retire-key",
+        "prove-honesty" => "history-prove-honesty",
+        "key-ceremony" => "history-key-ceremony",
         _ => return None,
     })
 }

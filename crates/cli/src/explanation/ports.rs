@@ -6,11 +6,13 @@ use audit_log::LogFault;
 use authority_link::LineError;
 use biometric::SensorError;
 use card_reader::CardError;
-use hsm::HsmError;
+use hsm::custody::CustodyError;
+use hsm::{HsmError, KeyKind, KeyName};
+use key_ceremony::CeremonyError;
 use orchestrator::StateError;
 use resident_register::{FaultyLine, Problem, RegisterError};
 
-use super::Args;
+use super::{Args, keys};
 use crate::language::Language;
 use crate::messages::Messages;
 
@@ -23,6 +25,45 @@ pub(super) fn hsm(error: &HsmError) -> (&'static str, Args) {
         HsmError::Unreachable => ("error-hsm-unreachable", vec![]),
         HsmError::Damaged(_) => ("error-hsm-damaged", vec![]),
         HsmError::NotAuthentic => ("error-hsm-not-authentic", vec![]),
+        _ => ("error-hsm-failed", vec![]),
+    }
+}
+
+/// Words for why keys of the HSM can't be made, or not be destroyed.
+pub(super) fn ceremony(messages: &Messages, error: &CeremonyError) -> (&'static str, Args) {
+    let kind = |kind: KeyKind| messages.get(keys::kind(kind.code()));
+    let named = |key: &KeyName| vec![("key", key.as_str().into())];
+    match error {
+        CeremonyError::Custody(error) => match error {
+            CustodyError::Dishonest(leak) => (
+                "error-hsm-dishonest",
+                vec![
+                    ("way", messages.get(keys::leak(leak.way)).into()),
+                    ("kind", kind(leak.kind).into()),
+                    ("by", leak.by.as_str().into()),
+                ],
+            ),
+            CustodyError::NotAsAsked { key, attribute } => (
+                "error-hsm-not-as-asked",
+                vec![("key", key.as_str().into()), ("attribute", attribute.as_str().into())],
+            ),
+            CustodyError::NameTaken(key) => ("error-hsm-name-taken", named(key)),
+            CustodyError::Hsm(error) => hsm(error),
+            _ => ("error-hsm-failed", vec![]),
+        },
+        CeremonyError::ForeignKeys(count) => ("error-hsm-foreign-keys", vec![("count", (*count).into())]),
+        CeremonyError::AnotherInstallation(key) => ("error-hsm-another-installation", named(key)),
+        CeremonyError::OtherKind { key, is, wanted } => (
+            "error-hsm-other-kind",
+            vec![("key", key.as_str().into()), ("is", kind(*is).into()), ("wanted", kind(*wanted).into())],
+        ),
+        CeremonyError::UnknownKey(key) => ("error-hsm-unknown-key", named(key)),
+        CeremonyError::InUse { key, by } => (
+            "error-hsm-in-use",
+            vec![("key", key.as_str().into()), ("use", messages.get(keys::key_use(*by)).into())],
+        ),
+        CeremonyError::LogKeyGone => ("error-hsm-log-key-gone", vec![]),
+        CeremonyError::SamePerson => ("error-hsm-same-person", vec![]),
         _ => ("error-hsm-failed", vec![]),
     }
 }

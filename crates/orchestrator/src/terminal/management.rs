@@ -1,11 +1,9 @@
 //! The operators of the terminal: registered, retired, listed (照合情報認証管理簿).
 
-use audit_log::{Entry, Outcome, Phase};
-
 use super::log_on::{SecondPerson, watch_capture};
 use super::{LOG_ON, Terminal, outcome_of};
 use crate::error::ProcedureError;
-use crate::logbook::{self, What};
+use crate::logbook::What;
 use crate::operators::{self, Operator, Role};
 
 /// A new operator.
@@ -30,7 +28,7 @@ impl Terminal {
         order: EnrolOrder,
         second: Option<SecondPerson>,
     ) -> Result<Operator, ProcedureError> {
-        let first = self.nobody_was_ever_enrolled()?;
+        let first = operators::nobody_was_ever_enrolled(&*self.ports.state)?;
         if !first && !self.is_access_manager()? {
             return Err(ProcedureError::NotAllowed);
         }
@@ -141,18 +139,6 @@ impl Terminal {
         self.lock_if_idle()?;
         let operator = self.session.active(self.ports.clock.now(), self.site.idle_limit());
         Ok(operator.is_some_and(|operator| operator.role == Role::AccessManager))
-    }
-
-    /// The log knows too: whoever empties the folder of operators does not become the first.
-    fn nobody_was_ever_enrolled(&self) -> Result<bool, ProcedureError> {
-        if operators::all(&*self.ports.state, self.log.retirements())?.next().transpose()?.is_some() {
-            return Ok(false);
-        }
-        let is_enrolment = |entry: &Entry| {
-            let done = matches!(entry.phase, Phase::Outcome { outcome: Outcome::Done, .. });
-            done && entry.step.as_str() == What::ENROL_OPERATOR
-        };
-        Ok(!logbook::entries(&*self.ports.state)?.iter().any(is_enrolment))
     }
 
     /// The operators of this terminal.

@@ -1,5 +1,6 @@
 //! The terminal: the ports put together, the operator's session, and one procedure at a time.
 
+mod keys;
 mod log_on;
 mod management;
 
