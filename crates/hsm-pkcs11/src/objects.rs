@@ -13,7 +13,7 @@ use hsm::{AesLength, HsmError, KeyKind, KeyName};
 use sha2::{Digest, Sha256};
 use spki::EncodePublicKey;
 
-use crate::capabilities::Capabilities;
+use crate::capabilities::{Capabilities, tried};
 use crate::error::Fault;
 use crate::provisioning::Refusal;
 use crate::token::Call;
@@ -350,7 +350,7 @@ pub(crate) fn import(
     Ok(checked)
 }
 
-/// Reads back what was asked for. A token that says so may still lie: whether a key can be had out of it is tried elsewhere.
+/// Reads back what was asked for; what can't be read back is not as it was to be. A token that says so may still lie: whether a key can be had out of it is tried elsewhere.
 fn is_as_asked(session: &Session, key: ObjectHandle, mechanism: MechanismType) -> Result<Result<(), Refusal>, Fault> {
     let asked = [
         Attribute::Token(true),
@@ -361,8 +361,8 @@ fn is_as_asked(session: &Session, key: ObjectHandle, mechanism: MechanismType) -
     ];
     for attribute in asked {
         let kind = attribute.attribute_type();
-        let is = session.get_attributes(key, &[kind])?;
-        if is != [attribute] {
+        let is = tried(session.get_attributes(key, &[kind]))?;
+        if is.is_none_or(|is| is != [attribute]) {
             return Ok(Err(Refusal::Attribute(kind.to_string())));
         }
     }

@@ -9,13 +9,15 @@
 mod common;
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
-use common::{PIN, beside, new_token, open, set_pin, slot_of, softhsm2, soon, trial};
-use hsm::{Hsm, HsmError, KeyKind, KeyName, SignatureAlgorithm};
+use common::raw::close_all_sessions;
+use common::{PIN, beside, kryoptic, new_token, open, provisioned, set_pin, slot_of, softhsm2, soon, trial};
+use hsm::{CardKeyPairKind, CardKeySet, Hsm, HsmError, KeyKind, KeyName, SignatureAlgorithm};
 use hsm_pkcs11::{Pkcs11Hsm, TokenSelector};
 use libtest_mimic::Arguments;
 use madoguchi_time::SystemClock;
@@ -40,7 +42,11 @@ fn main() -> ExitCode {
             trial("the_hsm_dies_at_every_call", the_hsm_dies_at_every_call),
             trial("while_the_hsm_is_away_it_is_unreachable", while_the_hsm_is_away_it_is_unreachable),
             trial("the_hsm_dies_under_eight_threads", the_hsm_dies_under_eight_threads),
+            trial("what_is_made_and_refused_leaves_nothing", what_is_made_and_refused_leaves_nothing),
+            trial("a_key_is_destroyed_whenever_the_hsm_dies", a_key_is_destroyed_whenever_the_hsm_dies),
             trial("it_is_logged_out_behind_its_back", it_is_logged_out_behind_its_back),
+            trial("sessions_of_softhsm2_end_under_eight_threads", sessions_of_softhsm2_end_under_eight_threads),
+            trial("sessions_of_kryoptic_end_under_eight_threads", sessions_of_kryoptic_end_under_eight_threads),
             trial("a_pin_that_was_changed_is_given_once", a_pin_that_was_changed_is_given_once),
             trial("two_tokens_of_one_module_live_apart", two_tokens_of_one_module_live_apart),
         ],
@@ -55,7 +61,7 @@ fn relay() -> &'static Relay {
 }
 
 /// One at a time uses the relay.
-static LINE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+static LINE: Mutex<()> = Mutex::new(());
 
 /// A token of SoftHSM2 in another process, with the keys of the series. They are made without the line between, which does not
 /// carry `CKA_ALLOWED_MECHANISMS` back.
@@ -97,18 +103,61 @@ fn the_hsm_dies_at_every_call() {
     let hsm = remote("dies");
     let spki = hsm.public_key(&signing(), soon()).unwrap();
     let code = hsm.mac(&reference(), b"message", soon()).unwrap();
+    at_every_call(|at| series(&hsm, &spki, code, at));
+}
+
+/// Kills the server at every call of `series`, before it and after it.
+fn at_every_call(mut series: impl FnMut(&str)) {
     let before = relay().calls();
-    series(&hsm, &spki, code, "nothing dies");
+    series("nothing dies");
     let calls = relay().calls() - before;
-    assert!(calls > 20, "only {calls} calls");
-    for kill in Kill::BOTH {
+    assert!(calls > 10, "only {calls} calls");
+    for kill in [Kill::BeforeTheCall, Kill::BeforeTheAnswer] {
         for at in 1..=calls {
             let deaths = relay().deaths();
             relay().kill(kill, at);
-            series(&hsm, &spki, code, &format!("{kill:?} {at} of {calls}"));
+            series(&format!("{kill:?} {at} of {calls}"));
             assert_eq!(relay().deaths(), deaths + 1, "{kill:?} {at}: it was not killed");
         }
     }
+}
+
+/// How many objects there are in a token of SoftHSM2.
+fn objects_in(label: &str) -> usize {
+    let context = beside(&softhsm2());
+    context.open_ro_session(slot_of(&context, label)).unwrap().find_objects(&[]).unwrap().len()
+}
+
+/// The line does not carry `CKA_ALLOWED_MECHANISMS` back, by which a new key is judged: what is made is refused, and destroyed again.
+fn what_is_made_and_refused_leaves_nothing() {
+    let _line = LINE.lock();
+    let hsm = remote("refused");
+    let objects = objects_in("refused");
+    let name = KeyName::new("refused");
+    at_every_call(|at| {
+        let refusal = hsm.generate(&name, KeyKind::EcP256, soon()).expect(at).expect_err(at);
+        assert!(refusal.to_string().contains("ALLOWED_MECHANISMS"), "{at}: {refusal}");
+        assert_eq!(hsm.keys(soon()).expect(at), [reference(), signing()], "{at}");
+    });
+    assert_eq!(objects_in("refused"), objects);
+}
+
+/// A key is destroyed, and not looked for in vain when it was destroyed before the answer was lost.
+fn a_key_is_destroyed_whenever_the_hsm_dies() {
+    let _line = LINE.lock();
+    let hsm = remote("destroyed");
+    let beside_the_line =
+        open(TokenSelector { module: softhsm2(), label: Some("destroyed".to_owned()), ..TokenSelector::default() });
+    let objects = objects_in("destroyed");
+    let name = KeyName::new("destroyed");
+    at_every_call(|at| {
+        beside_the_line.generate(&name, KeyKind::EcP256, soon()).unwrap().unwrap();
+        hsm.destroy(&name, soon()).expect(at);
+        assert_eq!(hsm.keys(soon()).expect(at), [reference(), signing()], "{at}");
+    });
+    assert_eq!(objects_in("destroyed"), objects);
+    let gone = hsm.destroy(&name, soon());
+    assert!(matches!(gone, Err(HsmError::NoSuchKey(_))), "{gone:?}");
 }
 
 /// All sessions of eight threads end at once, again and again.
@@ -188,6 +237,113 @@ fn it_is_logged_out_behind_its_back() {
         context.open_ro_session(slot).unwrap().logout().unwrap();
         assert_eq!(hsm.keys(soon()).unwrap(), [signing()]);
     }
+}
+
+/// Somebody else in the program ends all sessions (`C_CloseAllSessions`), and with them the login, while eight threads sign and make key
+/// pairs for cards. Nobody notices, and nothing is left of the key pairs.
+fn sessions_end_under_eight_threads(module: PathBuf, gate: &Gate) {
+    const THREADS: usize = 8;
+    const ENDS: usize = 25;
+    let (hsm, masters) = provisioned(open(new_token(module.clone(), "sessions end")));
+    let key = KeyName::new("contract-p256-a");
+    let spki = hsm.public_key(&key, soon()).unwrap();
+    let card = CardKeySet { key_version: masters[0].0, diversification: *b"0123456789", key_length: 16 };
+    let context = beside(&module);
+    let slot = slot_of(&context, "sessions end");
+    let objects = || context.open_ro_session(slot).unwrap().find_objects(&[]).unwrap().len();
+    let before = objects();
+    let (ends, calls) = (AtomicUsize::new(0), Calls::of(THREADS));
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (hsm, spki, key, card, ends, calls) = (&hsm, &spki, &key, &card, &ends, &calls);
+            scope.spawn(move || {
+                let _last = calls.until_the_end(thread);
+                let mut round = 0_u8;
+                while ends.load(Ordering::SeqCst) < ENDS {
+                    round = round.wrapping_add(1);
+                    gate.call(|| {
+                        let message = [thread as u8, round];
+                        let signature = sign(hsm, key, &message).expect("signed");
+                        assert!(is_right(spki, &message, &signature));
+                        if thread == 0 {
+                            hsm.make_card_key_pair(CardKeyPairKind::EcP384, card, soon()).expect("made");
+                        }
+                    });
+                    calls.done(thread);
+                }
+                sign(hsm, key, b"after").expect("all is well");
+            });
+        }
+        for _ in 0..ENDS {
+            // Everybody has made a call since the last time, so that none is interrupted again and again.
+            calls.wait_for_all();
+            gate.end(|| close_all_sessions(&module, slot));
+            ends.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    assert_eq!(objects(), before, "something was left behind");
+}
+
+/// SoftHSM2 does not stand it that sessions end while somebody is inside.
+#[derive(Default)]
+struct Gate(Option<RwLock<()>>);
+
+impl Gate {
+    fn call(&self, call: impl FnOnce()) {
+        let _inside = self.0.as_ref().map(|gate| gate.read().unwrap());
+        call();
+    }
+
+    fn end(&self, end: impl FnOnce()) {
+        let _alone = self.0.as_ref().map(|gate| gate.write().unwrap());
+        end();
+    }
+}
+
+/// How many calls each thread has made since somebody waited for all.
+struct Calls(Mutex<Vec<usize>>, Condvar);
+
+impl Calls {
+    /// A thread that has ended.
+    const ENDED: usize = usize::MAX;
+
+    fn of(threads: usize) -> Self {
+        Self(Mutex::new(vec![0; threads]), Condvar::new())
+    }
+
+    fn done(&self, thread: usize) {
+        self.0.lock().unwrap()[thread] += 1;
+        self.1.notify_all();
+    }
+
+    fn wait_for_all(&self) {
+        let mut calls = self.1.wait_while(self.0.lock().unwrap(), |calls| calls.contains(&0)).unwrap();
+        calls.iter_mut().filter(|made| **made != Self::ENDED).for_each(|made| *made = 0);
+    }
+
+    /// Nobody waits for a thread that has ended, however it ended.
+    fn until_the_end(&self, thread: usize) -> impl Drop {
+        struct Ends<'a>(&'a Calls, usize);
+
+        impl Drop for Ends<'_> {
+            fn drop(&mut self) {
+                if let Ok(mut calls) = self.0.0.lock() {
+                    calls[self.1] = Calls::ENDED;
+                }
+                self.0.1.notify_all();
+            }
+        }
+
+        Ends(self, thread)
+    }
+}
+
+fn sessions_of_softhsm2_end_under_eight_threads() {
+    sessions_end_under_eight_threads(softhsm2(), &Gate(Some(RwLock::new(()))));
+}
+
+fn sessions_of_kryoptic_end_under_eight_threads() {
+    sessions_end_under_eight_threads(kryoptic(), &Gate(None));
 }
 
 fn a_pin_that_was_changed_is_given_once() {

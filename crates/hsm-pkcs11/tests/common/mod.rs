@@ -5,6 +5,8 @@
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub(crate) mod raw;
+
 use std::ffi::OsStr;
 use std::fmt::Write;
 use std::os::unix::process::CommandExt;
