@@ -154,8 +154,9 @@ fn grey(subject: &impl Subject, corner: Corner) -> f32 {
     if look.edge > 3.0 {
         return BACKGROUND_GREY;
     }
-    let inside = sigmoid(-3.0 * look.edge);
-    BACKGROUND_GREY + inside * (corner.light * look.reflectance + look.glow - BACKGROUND_GREY)
+    let grey = corner.light * look.reflectance + look.glow;
+    // Farther inside the edge makes less than a thousandth of a grey level.
+    if look.edge < -5.0 { grey } else { BACKGROUND_GREY + sigmoid(-3.0 * look.edge) * (grey - BACKGROUND_GREY) }
 }
 
 /// The images of the lamps in a glossy subject: half way to them, and aside if it is tilted.

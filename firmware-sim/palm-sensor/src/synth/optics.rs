@@ -19,7 +19,8 @@ pub(super) struct Lobe {
 pub(super) struct SkinOptics {
     /// Absorbance of 1 mm of blood, as a natural logarithm, beyond that of the tissue around.
     pub(super) blood: f32,
-    /// Contrast of creases and of texture, against those at 850 nm, which wanders farther under the skin's relief.
+    /// Contrast of creases and of texture, against those in white light. The farther light wanders under the skin, the less
+    /// of them is left.
     pub(super) relief_contrast: f32,
     medium: Medium,
 }
@@ -39,20 +40,20 @@ impl SkinOptics {
     pub(super) fn new(family: Family, wavelength: Wavelength) -> Self {
         match (family, wavelength) {
             (Family::A, Wavelength::NearInfrared) => {
-                Self { blood: 0.46, relief_contrast: 1.0, medium: Medium::OneLobe { loss: 0.42, width: [0.28, 0.42] } }
+                Self { blood: 0.84, relief_contrast: 0.8, medium: Medium::OneLobe { loss: 0.42, width: [0.35, 0.60] } }
             }
             (Family::A, Wavelength::Red) => {
-                Self { blood: 0.40, relief_contrast: 1.3, medium: Medium::OneLobe { loss: 0.80, width: [0.34, 0.58] } }
+                Self { blood: 0.74, relief_contrast: 1.2, medium: Medium::OneLobe { loss: 0.80, width: [0.42, 0.80] } }
             }
             (Family::B, Wavelength::NearInfrared) => Self {
-                blood: 0.62,
-                relief_contrast: 1.0,
-                medium: Medium::TwoLobes { loss: [0.30, 2.0], core: 0.70, widths: [[0.22, 0.34], [0.9, 0.9]] },
+                blood: 0.78,
+                relief_contrast: 0.8,
+                medium: Medium::TwoLobes { loss: [0.30, 2.0], core: 0.70, widths: [[0.30, 0.50], [1.1, 1.0]] },
             },
             (Family::B, Wavelength::Red) => Self {
-                blood: 0.54,
-                relief_contrast: 1.2,
-                medium: Medium::TwoLobes { loss: [0.55, 2.4], core: 0.60, widths: [[0.30, 0.48], [1.2, 1.1]] },
+                blood: 0.70,
+                relief_contrast: 1.1,
+                medium: Medium::TwoLobes { loss: [0.55, 2.4], core: 0.60, widths: [[0.38, 0.70], [1.3, 1.2]] },
             },
         }
     }

@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::Family;
-use super::maths::{cos, ln, sin_cos};
+use super::maths::{ln, sin_cos, wave};
 
 /// A stream of numbers.
 pub(super) type Stream = ChaCha8Rng;
@@ -38,11 +38,12 @@ pub(super) fn stream(family: Family, purpose: Purpose, seed: u64, part: u64) -> 
 /// A draw from the standard normal distribution (Box and Muller 1958).
 pub(super) fn normal(rng: &mut Stream) -> f32 {
     let radius = (-2.0 * ln(1.0 - rng.r#gen::<f32>())).sqrt();
-    radius * cos(TAU * rng.r#gen::<f32>())
+    radius * wave(rng.r#gen())
 }
 
 /// A smooth random function of the plane with mean 0 and variance 1: a sum of plane waves.
 pub(super) struct Field {
+    /// Waves per mm along x and y, and the phase in turns.
     waves: Vec<[f32; 3]>,
     amplitude: f32,
 }
@@ -54,9 +55,9 @@ impl Field {
     pub(super) fn new(rng: &mut Stream, scale: f32) -> Self {
         let waves = (0..Self::WAVES)
             .map(|_| {
-                let wave_number = TAU / scale * rng.gen_range(0.4..1.2);
+                let wave_number = rng.gen_range(0.4..1.2) / scale;
                 let (sin, cos) = sin_cos(rng.gen_range(0.0..TAU));
-                [wave_number * cos, wave_number * sin, rng.gen_range(0.0..TAU)]
+                [wave_number * cos, wave_number * sin, rng.r#gen()]
             })
             .collect();
         Self { waves, amplitude: (2.0 / Self::WAVES as f32).sqrt() }
@@ -64,6 +65,6 @@ impl Field {
 
     /// The field at (`x`, `y`) mm.
     pub(super) fn at(&self, x: f32, y: f32) -> f32 {
-        self.amplitude * self.waves.iter().map(|[kx, ky, phase]| cos(kx * x + ky * y + phase)).sum::<f32>()
+        self.amplitude * self.waves.iter().map(|[kx, ky, phase]| wave(kx * x + ky * y + phase)).sum::<f32>()
     }
 }

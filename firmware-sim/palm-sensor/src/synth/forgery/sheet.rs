@@ -6,7 +6,7 @@ use rand::Rng;
 use super::super::Family;
 use super::super::Wavelength;
 use super::super::exposure::{Blood, Look, PALM_GREY, PIXEL, Subject};
-use super::super::maths::{cos, square};
+use super::super::maths::{square, wave};
 use super::super::outline::Point;
 use super::super::random::{Purpose, normal, stream};
 use super::super::raster::Raster;
@@ -100,7 +100,7 @@ impl Sheet {
         let grey = plane(capture);
         let picture = on_sheet(|[x, y]| {
             // The screen's own dots beat with the camera's.
-            let dots = 1.0 + 0.05 * cos(9.1 * x) * cos(9.1 * y);
+            let dots = 1.0 + 0.05 * wave(1.45 * x) * wave(1.45 * y);
             sample(&grey, [x, y]) / 255.0 * dots
         });
         Self { picture, kind: Kind::Screen, bend: 0.2 * bend(seed) }
@@ -237,11 +237,10 @@ fn screened(seed: u64, mut wanted: Raster, screen: f32) -> Raster {
     /// How far ink runs, and how far paper carries the light around a dot, mm.
     const RUN: f32 = 0.10;
     let rng = &mut stream(Family::A, Purpose::Forgery, seed, 1);
-    let frequency = std::f32::consts::TAU / screen;
     for (i, value) in wanted.values.iter_mut().enumerate() {
         let (x, y) = ((i % WIDTH) as f32 * PITCH, (i / WIDTH) as f32 * PITCH);
         let (u, v) = ((x + y) * TURN, (x - y) * TURN);
-        let threshold = 0.5 + 0.25 * (cos(frequency * u) + cos(frequency * v)) + rng.gen_range(-0.06..0.06);
+        let threshold = 0.5 + 0.25 * (wave(u / screen) + wave(v / screen)) + rng.gen_range(-0.06..0.06);
         // Toner gets nearly everywhere and nearly nowhere.
         *value = (0.5 + 4.0 * (*value - threshold.clamp(0.05, 0.95))).clamp(0.0, 1.0);
     }

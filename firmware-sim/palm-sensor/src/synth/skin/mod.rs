@@ -50,8 +50,8 @@ impl Skin {
             crease.draw(FINE, &mut lines);
         }
         let [broad, fine, broad_red, fine_red] = [45.0, 17.0, 38.0, 12.0].map(|scale| Field::new(rng, scale));
-        let infrared = on_coarse_grid(|[x, y]| 0.045 * broad.at(x, y) + 0.02 * fine.at(x, y));
-        let red = on_coarse_grid(|[x, y]| 0.035 * broad_red.at(x, y) + 0.03 * fine_red.at(x, y));
+        let infrared = on_coarse_grid(|[x, y]| 0.045 * broad.at(x, y) + 0.014 * fine.at(x, y));
+        let red = on_coarse_grid(|[x, y]| 0.035 * broad_red.at(x, y) + 0.025 * fine_red.at(x, y));
         let red = infrared.iter().zip(red).map(|(shared, own)| 0.6 * shared + own).collect();
         let melanin = rng.gen_range(-1.0..1.0_f32);
         Self { texture, creases: lines, patches: [infrared, red], red_brightness: -0.16 * melanin }

@@ -10,7 +10,7 @@ use super::{Segment, squared_distance};
 /// Calibre of the widest vein, mm.
 const MAX_RADIUS: f32 = 1.6;
 /// Depths that occur, mm.
-const DEPTHS: [f32; 2] = [0.4, 5.0];
+const DEPTHS: [f32; 2] = [0.7, 5.0];
 /// Length of one step of growth, mm.
 const STEP: f32 = 1.3;
 /// Growth ends after so many rounds even if free attractors are left.
@@ -49,7 +49,7 @@ pub(super) fn grow(rng: &mut Stream, outline: &Outline) -> Vec<Segment> {
     let radii = calibres(&nodes, &habit);
 
     let depth_field = Field::new(rng, 32.0);
-    let mean_depth = rng.gen_range(1.6..2.3);
+    let mean_depth = rng.gen_range(2.0..2.7);
     let depth = |at: Point| (mean_depth + 0.8 * depth_field.at(at[0], at[1])).clamp(DEPTHS[0], DEPTHS[1]);
     let mut segments: Vec<Segment> = nodes
         .iter()

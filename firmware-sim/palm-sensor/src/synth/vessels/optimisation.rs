@@ -10,7 +10,7 @@ use super::super::random::{Field, Stream, normal};
 use super::{Segment, squared_distance};
 
 /// Depths that occur, mm.
-const DEPTHS: [f32; 2] = [0.4, 5.0];
+const DEPTHS: [f32; 2] = [0.7, 5.0];
 /// Calibres that occur, mm.
 const RADII: [f32; 2] = [0.30, 1.55];
 /// Length of the pieces that a branch is drawn in, mm.
@@ -46,7 +46,7 @@ pub(super) fn grow(rng: &mut Stream, outline: &Outline) -> Vec<Segment> {
         murray: rng.gen_range(2.6..3.0),
         stem_radius: rng.gen_range(1.15..1.5),
         tortuosity: rng.gen_range(0.5..1.3),
-        mean_depth: rng.gen_range(0.6..1.2),
+        mean_depth: rng.gen_range(0.9..1.5),
     };
     let mut tree = stems(rng, outline);
     let density = Field::new(rng, 30.0);
