@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -89,21 +89,26 @@ impl Deadline {
     }
 }
 
-/// The clock of the machine.
+/// When this process looked at the time first. All clocks that go with the machine count from here: what one of them gives as a
+/// deadline, another must not take for long past because it was made earlier.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// The clock of the machine. There is one for a process, however often it is made.
 #[derive(Debug)]
-pub struct SystemClock(Instant);
+pub struct SystemClock(());
 
 impl SystemClock {
-    /// A clock that starts now.
+    /// The clock.
     #[must_use]
     pub fn shared() -> SharedClock {
-        Arc::new(Self(Instant::now()))
+        LazyLock::force(&START);
+        Arc::new(Self(()))
     }
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> Moment {
-        Moment(self.0.elapsed())
+        Moment(START.elapsed())
     }
 
     fn wall(&self) -> Timestamp {
@@ -165,15 +170,15 @@ impl Clock for VirtualClock {
 /// time, and no waiting for a simulated card.
 #[derive(Debug)]
 pub struct ElapsingClock {
-    real: Instant,
     virtual_ns: AtomicU64,
 }
 
 impl ElapsingClock {
-    /// A clock that starts now.
+    /// A clock that has not been put forward yet: it agrees with [`SystemClock`].
     #[must_use]
     pub fn shared() -> Arc<Self> {
-        Arc::new(Self { real: Instant::now(), virtual_ns: AtomicU64::new(0) })
+        LazyLock::force(&START);
+        Arc::new(Self { virtual_ns: AtomicU64::new(0) })
     }
 
     /// How much of the clock's time nobody has waited for.
@@ -185,7 +190,7 @@ impl ElapsingClock {
 
 impl Clock for ElapsingClock {
     fn now(&self) -> Moment {
-        Moment(self.real.elapsed() + self.skipped())
+        Moment(START.elapsed() + self.skipped())
     }
 
     fn wall(&self) -> Timestamp {
@@ -227,6 +232,18 @@ mod tests {
         clock.elapse(Duration::from_secs(5));
         assert!(deadline.has_passed(&*clock));
         assert_eq!(clock.wall().as_second(), 5);
+    }
+
+    #[test]
+    fn clocks_of_the_machine_agree_whenever_they_were_made() {
+        let early = SystemClock::shared();
+        let (begun, a_while) = (early.now(), Duration::from_millis(2));
+        while early.now().since(begun) < a_while {}
+        let before = early.now();
+        for late in [SystemClock::shared(), ElapsingClock::shared()] {
+            assert!(late.now() >= before, "{late:?}");
+            assert!(!late.deadline_in(Duration::from_secs(60)).has_passed(&*early));
+        }
     }
 
     #[test]
