@@ -81,13 +81,23 @@ pub enum ProcedureError {
     /// The card has certificates already.
     #[error("the card already has its {0:?} certificate")]
     AlreadyIssued(CertificateKind),
-    /// The card makes no keys itself, and this terminal has none made elsewhere.
-    #[error("the card does not make keys itself")]
+    /// The card makes no keys itself, and the site's profile requires that cards do.
+    #[error("the card does not make keys itself, which the profile requires")]
     CardMakesNoKeys,
     /// The key pair that the card has made can be seen to be weak. The card's generator is at fault, so other cards of its kind may be, too.
     /// No certificate was asked for.
     #[error("the card made a weak key for the {kind:?} certificate")]
     WeakKey {
+        /// For which certificate it was made.
+        kind: CertificateKind,
+        /// What is weak about it.
+        #[source]
+        weakness: jpki::WeakKey,
+    },
+    /// The key pair that the HSM has made for a card can be seen to be weak: the HSM's generator is at fault. It went to no card, and no
+    /// certificate was asked for.
+    #[error("the HSM made a weak key for the {kind:?} certificate")]
+    WeakHsmKey {
         /// For which certificate it was made.
         kind: CertificateKind,
         /// What is weak about it.
@@ -141,6 +151,9 @@ pub enum ProcedureError {
     /// The HSM's keys can't be made, or not be destroyed.
     #[error("the HSM's keys can't be looked after")]
     Keys(#[from] key_ceremony::CeremonyError),
+    /// The terminal's own certificates are missing, have expired or don't fit its HSM: it can't speak to the authority.
+    #[error("the terminal's own certificates can't be used")]
+    Identity(#[source] Box<crate::identity::IdentityError>),
     /// The card reader failed.
     #[error("the card reader failed")]
     Reader(#[from] card_reader::CardError),
@@ -192,6 +205,7 @@ impl ProcedureError {
             Self::AlreadyIssued(_) => "already-issued",
             Self::CardMakesNoKeys => "card-makes-no-keys",
             Self::WeakKey { .. } => "weak-key",
+            Self::WeakHsmKey { .. } => "weak-hsm-key",
             Self::NothingToRenew(_) => "nothing-to-renew",
             Self::PinBlocked(_) => "pin-blocked",
             Self::Pin(_) => "pin",
@@ -204,6 +218,7 @@ impl ProcedureError {
             Self::CertificateDiffers { .. } => "certificate-differs",
             Self::Hsm(_) => "hsm",
             Self::Keys(_) => "keys",
+            Self::Identity(error) => error.code(),
             Self::Reader(_) => "reader",
             Self::Sensor(_) => "sensor",
             Self::Register(_) => "register",
@@ -234,6 +249,7 @@ impl ProcedureError {
             | Self::Cancelled => Recovery::AskPerson,
             Self::Hsm(error) => error.recovery(),
             Self::Keys(error) => error.recovery(),
+            Self::Identity(error) => error.recovery(),
             Self::Reader(error) => error.recovery(),
             Self::Sensor(error) => error.recovery(),
             Self::Enrolment(error) => error.recovery(),

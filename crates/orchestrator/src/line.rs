@@ -5,12 +5,15 @@ use std::time::Duration;
 use audit_log::SignedCheckpoint;
 use authority_link::message::{Failure, FailureInfo};
 use authority_link::state::PROOF_WANTED;
-use authority_link::{Answer, Authority, AuthorityLine, Confirmation, Opened, Request, Sent, Terminal, TransactionId};
+use authority_link::{
+    Answer, Authority, AuthorityLine, Confirmation, Opened, Purpose, Request, Sent, Terminal, TransactionId,
+};
 use hsm::{Hsm, KeyName, SignatureAlgorithm};
 use madoguchi_time::{Clock, Recovery};
 use rand_core::CryptoRngCore;
 
 use crate::error::ProcedureError;
+use crate::identity;
 use crate::logbook::{LogBook, Testimony};
 use crate::procedure::AuthorityCall;
 use crate::progress::Progress;
@@ -31,6 +34,8 @@ pub(crate) struct Line<'a> {
     hsm: &'a dyn Hsm,
     clock: &'a dyn Clock,
     terminal: Terminal,
+    /// The name of the key that protects the messages.
+    key: KeyName,
     authority: Authority,
 }
 
@@ -53,7 +58,9 @@ impl<'a> Line<'a> {
         let terminal = Terminal::new(&trust.terminal_signing, algorithm, &trust.authority_signing)
             .map_err(ProcedureError::AuthorityNotTrusted)?;
         let authority = Authority::pinned(&trust.authority_signing).map_err(ProcedureError::AuthorityNotTrusted)?;
-        Ok(Self { line, hsm, clock, terminal, authority })
+        identity::refuse_expired(&trust.terminal_signing, Purpose::Messages, clock.wall())?;
+        let key = identity::key_of(hsm, &trust.terminal_signing, Purpose::Messages, clock.deadline_in(HSM))?;
+        Ok(Self { line, hsm, clock, terminal, key, authority })
     }
 
     /// Asks, and asks again with the same bytes if the message or its answer was lost. If the authority wants another proof that
@@ -156,9 +163,8 @@ impl<'a> Line<'a> {
             .terminal
             .address(request, transaction, draw(random), self.clock.wall(), checkpoint)
             .map_err(ProcedureError::AuthorityNotTrusted)?;
-        let key = KeyName::new(KeyName::TERMINAL_SIGNING);
         let deadline = self.clock.deadline_in(HSM);
-        let signature = self.hsm.sign(&key, self.terminal.algorithm(), outgoing.to_be_protected(), deadline)?;
+        let signature = self.hsm.sign(&self.key, self.terminal.algorithm(), outgoing.to_be_protected(), deadline)?;
         outgoing.protect(&signature).map_err(ProcedureError::AuthorityNotTrusted)
     }
 
