@@ -49,8 +49,8 @@ pub(super) fn grow(rng: &mut Stream, outline: &Outline) -> Vec<Segment> {
     let radii = calibres(&nodes, &habit);
 
     let depth_field = Field::new(rng, 32.0);
-    let mean_depth = rng.gen_range(2.0..2.7);
-    let depth = |at: Point| (mean_depth + 0.8 * depth_field.at(at[0], at[1])).clamp(DEPTHS[0], DEPTHS[1]);
+    let mean_depth = rng.gen_range(1.8..2.4);
+    let depth = |at: Point| (mean_depth + 0.5 * depth_field.at(at[0], at[1])).clamp(DEPTHS[0], DEPTHS[1]);
     let mut segments: Vec<Segment> = nodes
         .iter()
         .enumerate()
