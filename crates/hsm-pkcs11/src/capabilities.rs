@@ -5,8 +5,9 @@ use std::fmt;
 use cryptoki::error::Error;
 use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::{Attribute, KeyType, ObjectHandle};
-use hsm::{KeyKind, SessionDerivation};
+use hsm::{CardKeySet, KeyKind, SessionDerivation};
 
+use crate::cards;
 use crate::derivation::Master;
 use crate::error::{Fault, Loss, TokenError, failed, loss};
 use crate::module::Until;
@@ -33,8 +34,11 @@ pub struct Capabilities {
     /// ECDSA with SHA-384 inside; else the host hashes.
     pub ecdsa_sha384: bool,
     /// Derivation by NIST SP 800-108 in counter mode with AES-CMAC inside, in the layout of SCP03 and with its results. Without it
-    /// a card's static keys are computed by AES-CMAC and are on the host while a channel is being opened: the weaker mode.
+    /// a card's keys are computed by AES-CMAC and are on the host while they are used: the weaker mode.
     pub sp800_108: bool,
+    /// New static keys for a card can be enciphered under its present ones: inside with `CKM_AES_CBC` as a mechanism that wraps, or, in
+    /// the weaker mode, on the host.
+    pub key_changeover: bool,
     /// How a key pair for a card can be wrapped.
     pub key_wrap: KeyWrap,
     /// EdDSA, as the token says: nothing uses it, so it is not tried.
@@ -82,11 +86,13 @@ impl Trial<'_> {
     fn all(&self) -> Result<Capabilities, Fault> {
         let (ec_p256, ecdsa_sha256) = self.curve(KeyKind::EcP256, &Mechanism::EcdsaSha256, 32)?;
         let (ec_p384, ecdsa_sha384) = self.curve(KeyKind::EcP384, &Mechanism::EcdsaSha384, 48)?;
+        let aes_cmac = self.signs_with(&Mechanism::AesKeyGen, KeyType::AES, &Mechanism::AesCMac, 16)?;
+        let (sp800_108, changeover_inside) = self.sp800_108()?;
         Ok(Capabilities {
             ec_p256,
             ec_p384,
             rsa_2048: self.rsa()?,
-            aes_cmac: self.signs_with(&Mechanism::AesKeyGen, KeyType::AES, &Mechanism::AesCMac, 16)?,
+            aes_cmac,
             hmac_sha256: self.signs_with(
                 &Mechanism::GenericSecretKeyGen,
                 KeyType::GENERIC_SECRET,
@@ -95,7 +101,8 @@ impl Trial<'_> {
             )?,
             ecdsa_sha256,
             ecdsa_sha384,
-            sp800_108: self.sp800_108()?,
+            sp800_108,
+            key_changeover: if sp800_108 { changeover_inside } else { aes_cmac },
             key_wrap: self.key_wrap()?,
             eddsa: self.lists(MechanismType::EDDSA),
             ml_dsa: self.lists(MechanismType::ML_DSA),
@@ -150,10 +157,10 @@ impl Trial<'_> {
         Ok(signs)
     }
 
-    /// Does the derivation inside give what CMAC under the same key gives?
-    fn sp800_108(&self) -> Result<bool, Fault> {
+    /// Does the derivation inside give what CMAC under the same key gives, for a card's channel, and for its new static keys?
+    fn sp800_108(&self) -> Result<(bool, bool), Fault> {
         if !self.lists(MechanismType::SP800_108_COUNTER_KDF) || !self.lists(MechanismType::AES_CMAC) {
-            return Ok(false);
+            return Ok((false, false));
         }
         let template = [
             Attribute::Token(false),
@@ -163,7 +170,7 @@ impl Trial<'_> {
             Attribute::Sign(true),
             Attribute::Derive(true),
         ];
-        let Some(master) = self.secret(&Mechanism::AesKeyGen, &template)? else { return Ok(false) };
+        let Some(master) = self.secret(&Mechanism::AesKeyGen, &template)? else { return Ok((false, false)) };
         let derivation = SessionDerivation {
             key_version: 1,
             diversification: [0x5a; 10],
@@ -171,21 +178,26 @@ impl Trial<'_> {
             host_challenge: vec![1; 8],
             card_challenge: vec![2; 8],
         };
-        let mut agree = true;
+        let (mut agree, mut sends) = (true, true);
         // Of one block, of one and a half, of two.
         for bits in [128, 192, 256] {
             let derivation = SessionDerivation { key_length: usize::from(bits) / 8, ..derivation.clone() };
-            let keys = |derives| Master::on_trial(self.session, master, bits, derives).session_keys(&derivation);
-            let (inside, outside) = (tried(keys(true))?, tried(keys(false))?);
-            agree &= match (inside, outside) {
+            let master = |derives| Master::on_trial(self.session, master, bits, derives);
+            let keys = |derives| tried(master(derives).session_keys(&derivation));
+            agree &= match (keys(true)?, keys(false)?) {
                 (Some(inside), Some(outside)) => {
                     inside.enc == outside.enc && inside.mac == outside.mac && inside.rmac == outside.rmac
                 }
                 _ => false,
             };
+            let card = CardKeySet::from(&derivation);
+            let sent =
+                |derives| tried(cards::encipher_with(self.session, (master(derives), &card), (master(derives), 2)));
+            let inside = sent(true)?;
+            sends &= inside.is_some() && inside == sent(false)?;
         }
         self.session.destroy_object(master)?;
-        Ok(agree)
+        Ok((agree, agree && sends))
     }
 
     fn key_wrap(&self) -> Result<KeyWrap, Fault> {
@@ -276,10 +288,11 @@ impl fmt::Display for Capabilities {
         writeln!(f, "HMAC-SHA-256: {}", able(self.hmac_sha256))?;
         let derivation = match (self.sp800_108, self.aes_cmac) {
             (true, _) => "in the HSM (SP 800-108)",
-            (false, true) => "by AES-CMAC; static keys of a card are on the host while its channel is opened (weaker)",
+            (false, true) => "by AES-CMAC; a card's keys are on the host while they are used (weaker)",
             (false, false) => "no",
         };
         writeln!(f, "keys of cards: {derivation}")?;
+        writeln!(f, "new static keys for cards: {}", able(self.key_changeover))?;
         let wrap = match self.key_wrap {
             KeyWrap::Exact => "RFC 5649 (CKM_AES_KEY_WRAP_KWP)",
             KeyWrap::ToBeTrimmed => "RFC 5649 with zeros to be cut off (CKM_AES_KEY_WRAP_PAD)",

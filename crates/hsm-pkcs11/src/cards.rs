@@ -45,9 +45,26 @@ pub(crate) fn make_key_pair(
 }
 
 /// The static keys of key version `next` under the K-DEK of `present`.
-pub(crate) fn encipher_keys(call: &Call<'_>, present: &CardKeySet, next: u8) -> Result<EncipheredKeys, Fault> {
+pub(crate) fn encipher_keys(
+    call: &Call<'_>,
+    present: &CardKeySet,
+    next: u8,
+    capabilities: &Capabilities,
+) -> Result<EncipheredKeys, Fault> {
     let present_master = Master::find(call, present.key_version, present.key_length)?;
     let next_master = Master::find(call, next, present.key_length)?;
+    if !capabilities.key_changeover {
+        return Err(HsmError::Unsupported("sending new static keys to cards").into());
+    }
+    encipher_with(call, (present_master, present), (next_master, next))
+}
+
+/// The same with the two master keys.
+pub(crate) fn encipher_with(
+    call: &Call<'_>,
+    (present_master, present): (Master<'_>, &CardKeySet),
+    (next_master, next): (Master<'_>, u8),
+) -> Result<EncipheredKeys, Fault> {
     let next_set = CardKeySet { key_version: next, ..present.clone() };
     let encipher = |constant| {
         let k_dek = present_master.card_key(constant::K_DEK, present, Purpose::Wrap)?;

@@ -56,7 +56,7 @@ impl Pkcs11Hsm {
         if capabilities.aes_cmac && !capabilities.sp800_108 {
             tracing::warn!(
                 serial = identity.serial,
-                "this HSM has no SP 800-108 derivation: cards' static keys are computed by AES-CMAC and are on the host while a channel is opened"
+                "this HSM has no SP 800-108 derivation: cards' keys are computed by AES-CMAC and are on the host while they are used"
             );
         }
         let workers = Workers::start(WORKERS, clock)
@@ -191,8 +191,8 @@ impl Hsm for Pkcs11Hsm {
         next: u8,
         deadline: Deadline,
     ) -> Result<EncipheredKeys, HsmError> {
-        let present = present.clone();
-        self.ask(deadline, move |session| cards::encipher_keys(session, &present, next))
+        let (present, capabilities) = (present.clone(), self.capabilities);
+        self.ask(deadline, move |session| cards::encipher_keys(session, &present, next, &capabilities))
     }
 
     fn derive_record_key(

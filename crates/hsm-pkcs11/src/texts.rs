@@ -54,6 +54,7 @@ impl Capabilities {
                 KeyWrap::ToBeTrimmed => strong("wraps-with-zeros"),
                 KeyWrap::None => strong("wraps-nothing"),
             },
+            able(self.key_changeover, "sends-card-keys", "sends-no-card-keys"),
             able(self.ec_p256, "signs-p256", "signs-no-p256"),
             able(self.ec_p384, "signs-p384", "signs-no-p384"),
             able(self.rsa_2048, "signs-rsa-2048", "signs-no-rsa-2048"),

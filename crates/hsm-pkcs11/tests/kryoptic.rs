@@ -54,7 +54,7 @@ fn lacking(slot: u32, label: &str) -> Pkcs11Hsm {
 fn it_is_found_to_do_what_kryoptic_does() {
     let able = open(new_token(kryoptic(), "capabilities")).capabilities();
     assert!(able.ec_p256 && able.ec_p384 && able.rsa_2048 && able.aes_cmac && able.hmac_sha256, "{able}");
-    assert!(able.ecdsa_sha256 && able.ecdsa_sha384 && able.sp800_108, "{able}");
+    assert!(able.ecdsa_sha256 && able.ecdsa_sha384 && able.sp800_108 && able.key_changeover, "{able}");
     assert_eq!(able.key_wrap, KeyWrap::Exact);
 }
 

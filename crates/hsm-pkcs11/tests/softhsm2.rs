@@ -117,6 +117,7 @@ fn it_is_found_to_do_what_softhsm2_does() {
     assert!(able.ec_p256 && able.ec_p384 && able.rsa_2048 && able.aes_cmac && able.hmac_sha256, "{able}");
     // SoftHSM2 2.6: neither hashes for ECDSA nor derives, and fills up what it wraps.
     assert!(!able.ecdsa_sha256 && !able.ecdsa_sha384 && !able.sp800_108, "{able}");
+    assert!(able.key_changeover && able.eddsa && !able.ml_dsa, "{able}");
     assert_eq!(able.key_wrap, KeyWrap::ToBeTrimmed);
 }
 

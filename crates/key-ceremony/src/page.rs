@@ -209,8 +209,8 @@ fn ability_words(code: &str) -> (&str, &str) {
     match code {
         "derives-inside" => ("カードの鍵は HSM の中で導出", "keys of cards are derived inside (SP 800-108)"),
         "derives-outside" => (
-            "HSM に SP 800-108 がなく、通信路を開く間だけカードの鍵が HSM の外にある",
-            "no SP 800-108: a card's keys are outside while its channel is opened",
+            "HSM に SP 800-108 がなく、使う間だけカードの鍵が HSM の外にある",
+            "no SP 800-108: a card's keys are outside while they are used",
         ),
         "derives-nothing" => ("カードの鍵を導出できない", "derives no keys of cards"),
         "hashes-inside" => ("署名対象のハッシュは HSM の中で計算", "what is signed is hashed inside"),
@@ -218,6 +218,8 @@ fn ability_words(code: &str) -> (&str, &str) {
         "wraps-exactly" => ("鍵ペアを RFC 5649 で包む", "wraps key pairs (RFC 5649)"),
         "wraps-with-zeros" => ("鍵ペアをうしろに 0 を付けて包む", "wraps key pairs with zeros after them"),
         "wraps-nothing" => ("鍵ペアを包めない", "wraps no key pairs"),
+        "sends-card-keys" => ("カードの鍵を更新できる", "replaces keys of cards"),
+        "sends-no-card-keys" => ("カードの鍵を更新できない", "replaces no keys of cards"),
         "signs-p256" => ("ECDSA P-256 あり", "ECDSA P-256"),
         "signs-no-p256" => ("ECDSA P-256 なし", "no ECDSA P-256"),
         "signs-p384" => ("ECDSA P-384 あり", "ECDSA P-384"),

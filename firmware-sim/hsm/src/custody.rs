@@ -57,8 +57,9 @@ impl KeyCustody for SoftwareHsm {
     }
 
     fn abilities(&self) -> Vec<Ability> {
-        let codes = ["derives-inside", "hashes-inside", "wraps-exactly", "signs-p256", "signs-p384", "signs-rsa-2048"];
-        codes.into_iter().chain(["authenticates"]).map(|code| Ability { code, is_weaker: false }).collect()
+        let cards = ["derives-inside", "hashes-inside", "wraps-exactly", "sends-card-keys"];
+        let keys = ["signs-p256", "signs-p384", "signs-rsa-2048", "authenticates"];
+        cards.into_iter().chain(keys).map(|code| Ability { code, is_weaker: false }).collect()
     }
 }
 

@@ -14,6 +14,8 @@ pub(crate) fn ability(code: &str) -> &'static str {
         "wraps-exactly" => "doctor-hsm-wraps-exactly",
         "wraps-with-zeros" => "doctor-hsm-wraps-with-zeros",
         "wraps-nothing" => "doctor-hsm-wraps-nothing",
+        "sends-card-keys" => "doctor-hsm-sends-card-keys",
+        "sends-no-card-keys" => "doctor-hsm-sends-no-card-keys",
         "signs-p256" => "doctor-hsm-signs-p256",
         "signs-no-p256" => "doctor-hsm-signs-no-p256",
         "signs-p384" => "doctor-hsm-signs-p384",

@@ -21,6 +21,7 @@ pub(super) fn hsm(error: &HsmError) -> (&'static str, Args) {
         HsmError::NoSuchKey(key) => ("error-hsm-no-such-key", vec![("key", key.as_str().into())]),
         HsmError::SeveralKeys(key) => ("error-hsm-several-keys", vec![("key", key.as_str().into())]),
         HsmError::WrongKind(key) => ("error-hsm-wrong-kind", vec![("key", key.as_str().into())]),
+        HsmError::Unsupported(_) => ("error-hsm-unsupported", vec![]),
         HsmError::Timeout => ("error-hsm-timeout", vec![]),
         HsmError::Unreachable => ("error-hsm-unreachable", vec![]),
         HsmError::Damaged(_) => ("error-hsm-damaged", vec![]),
