@@ -131,6 +131,10 @@ impl Hsm for Pkcs11Hsm {
         self.identity.clone()
     }
 
+    fn weaker_modes(&self) -> Vec<&'static str> {
+        self.capabilities.abilities().into_iter().filter(|ability| ability.is_weaker).map(|ability| ability.code).collect()
+    }
+
     fn keys(&self, deadline: Deadline) -> Result<Vec<KeyName>, HsmError> {
         self.ask(deadline, |session| {
             let (keys, _) = objects::all(session)?;

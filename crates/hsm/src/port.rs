@@ -23,6 +23,12 @@ pub trait Hsm: Send + Sync {
     /// Make, model and serial.
     fn identity(&self) -> HsmIdentity;
 
+    /// What the module does in a weaker way than it should, for want of a mechanism: stable names, which go into the terminal's log.
+    /// Those that can be told apart are documented in `docs/hsm.md`.
+    fn weaker_modes(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
     /// The names of all keys, in order.
     ///
     /// # Errors

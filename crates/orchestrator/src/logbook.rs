@@ -39,6 +39,7 @@ pub(crate) struct LogBook {
     witnessed: u64,
     retirements: Retirements,
     attempts: Attempts,
+    weaker_modes: WeakerModes,
     /// Length in bytes of what is durably written.
     length: u64,
     /// An append failed: what follows `length` is to be cut off before the next one.
@@ -78,9 +79,11 @@ impl LogBook {
             Err(fault) => return Err(fault.into()),
         }
         let (mut retirements, mut attempts) = (Retirements::default(), Attempts::default());
+        let mut weaker_modes = WeakerModes::default();
         let take = |entry: Entry| {
             retirements.take(&entry);
             attempts.take(&entry);
+            weaker_modes.take(&entry);
         };
         let (log, torn) = Log::from_lines_with(lines, take).map_err(LogFault::from)?;
         let length = torn.map_or(lines.len(), |torn| torn.offset) as u64;
@@ -88,8 +91,17 @@ impl LogBook {
             state.truncate(ENTRIES, length)?;
         }
         let witnessed = read_witnessed(state)?.unwrap_or_default();
-        let mut book =
-            Self { log, key, actor: Actor::System, witnessed, retirements, attempts, length, is_torn: false };
+        let mut book = Self {
+            log,
+            key,
+            actor: Actor::System,
+            witnessed,
+            retirements,
+            attempts,
+            weaker_modes,
+            length,
+            is_torn: false,
+        };
         // The log gets a checkpoint before its first entry, so that a missing one shows.
         if own.is_none() {
             book.checkpoint(state, hsm, deadline)?;
@@ -120,6 +132,21 @@ impl LogBook {
             self.append(state, entry.detail(Code::literal("interrupted")), at)?;
         }
         Ok(open.len())
+    }
+
+    /// Notes what the HSM does in a weaker way than it should, if it is not what was noted last: so the log says since when.
+    pub(crate) fn note_weaker_modes(
+        &mut self,
+        state: &mut dyn StateFolder,
+        hsm: &dyn Hsm,
+        at: Timestamp,
+    ) -> Result<(), ProcedureError> {
+        let modes = hsm.weaker_modes();
+        let modes = if modes.is_empty() { WeakerModes::NONE.to_owned() } else { modes.join(".") };
+        if modes == self.weaker_modes.0 {
+            return Ok(());
+        }
+        self.event(state, What::weaker_modes(&modes), at)
     }
 
     /// Something that has no effect outside the log.
@@ -236,6 +263,7 @@ impl LogBook {
         let entry = self.log.commit(prepared).map_err(out_of_step)?;
         self.retirements.take(&entry);
         self.attempts.take(&entry);
+        self.weaker_modes.take(&entry);
         Ok(entry.index)
     }
 }
@@ -284,6 +312,27 @@ impl Retirements {
             }
             _ => {}
         }
+    }
+}
+
+/// What the HSM does in a weaker way than it should, as it was noted last.
+#[derive(Debug)]
+struct WeakerModes(String);
+
+impl WeakerModes {
+    /// An HSM that does everything as it should.
+    const NONE: &'static str = "none";
+
+    fn take(&mut self, entry: &Entry) {
+        if let (What::WEAKER_MODES, Some(detail)) = (entry.step.as_str(), &entry.detail) {
+            self.0 = detail.to_string();
+        }
+    }
+}
+
+impl Default for WeakerModes {
+    fn default() -> Self {
+        Self(Self::NONE.to_owned())
     }
 }
 
@@ -359,6 +408,8 @@ impl<'a> What<'a> {
     pub(crate) const RETIRE_OPERATOR: &'static str = "retire-operator";
     /// The step of releasing an operator who was refused too often.
     pub(crate) const RELEASE_OPERATOR: &'static str = "release-operator";
+    /// What the HSM does in a weaker way than it should.
+    const WEAKER_MODES: &'static str = "hsm-weaker-modes";
     /// The step of a log-on.
     pub(crate) const LOG_ON: &'static str = "log-on";
     /// The step of a second person's showing a palm.
@@ -372,6 +423,11 @@ impl<'a> What<'a> {
     /// A second person shows a palm, and what came of it.
     pub(crate) fn second_person(outcome: &'a str) -> Self {
         Self { step: Self::SECOND_PERSON, procedure: None, resident: None, detail: Some(outcome) }
+    }
+
+    /// What the HSM does in a weaker way than it should: codes with points between them.
+    fn weaker_modes(modes: &'a str) -> Self {
+        Self { step: Self::WEAKER_MODES, procedure: None, resident: None, detail: Some(modes) }
     }
 
     /// The operator logs off.

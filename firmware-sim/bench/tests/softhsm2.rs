@@ -125,6 +125,11 @@ fn the_demonstration_with_all_keys_in_tokens_proves_what_it_shows() {
     assert_eq!(found["ok"], true, "{found:#}");
     let details = check(&found, "hsm")["details"].to_string();
     assert!(details.contains("weaker") && details.contains("outside"), "{details}");
+    // What SoftHSM2 does in a weaker way is in the log, once.
+    let log = self::files(&world).into_iter().find(|path| path.ends_with("log/entries.jsonl")).expect("a log");
+    let entries = fs::read_to_string(log).unwrap();
+    let weaker: Vec<_> = entries.lines().filter(|entry| entry.contains("hsm-weaker-modes")).collect();
+    assert!(matches!(*weaker, [entry] if entry.contains("derives-outside.hashes-outside")), "{weaker:?}");
     let found = document(&hsm.run(&["log", "verify", "--hsm", &again], &world, ""));
     assert_eq!(found["ok"], true, "{found:#}");
 

@@ -32,6 +32,7 @@ history-refused = refused
 history-failed = failed
 history-unknown = unknown
 history-lock = screen locked
+history-hsm-weaker-modes = weaker modes of the HSM
 history-begin = procedure begun
 history-end = procedure ended
 history-view = resident's data viewed

@@ -32,6 +32,7 @@ history-refused = 拒否
 history-failed = 失敗
 history-unknown = 不明
 history-lock = 画面ロック
+history-hsm-weaker-modes = HSM の弱い方式
 history-begin = 手続開始
 history-end = 手続終了
 history-view = 本人確認情報の参照

@@ -115,6 +115,7 @@ fn step_key(step: &str) -> Option<&'static str> {
         "log-on" => "progress-log-on",
         "log-off" => "progress-logged-off",
         "lock" => "history-lock",
+        "hsm-weaker-modes" => "history-hsm-weaker-modes",
         "begin" => "history-begin",
         "end" => "history-end",
         "view" => "history-view",
