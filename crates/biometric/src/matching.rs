@@ -3,13 +3,13 @@ use palm_vein::{Palm, PalmTemplate, QualityIssue, Shot};
 use zeroize::Zeroizing;
 
 use crate::{
-    CaptureEvent, CaptureOutcome, EnrolError, EnrolledTemplates, PalmSensor, PalmVerifier, RetryReason, SensorError,
-    SensorIdentity, TemplateFormat, Verification,
+    Capture, CaptureEvent, CaptureOutcome, EnrolError, EnrolledTemplates, PalmSensor, PalmVerifier, RetryReason,
+    SensorError, SensorIdentity, TemplateFormat, Verification,
 };
 
 /// A verifier made of a sensor and the matcher of [`palm_vein`].
 ///
-/// A palm matches when its similarity to any enrolled template reaches [`palm_vein::MATCH_THRESHOLD`].
+/// A palm matches when [`palm_vein::Palm::matches`] says so of any enrolled template.
 #[derive(Debug)]
 pub struct MatchingVerifier<S> {
     sensor: S,
@@ -46,7 +46,8 @@ impl<S: PalmSensor> MatchingVerifier<S> {
         let taken = match outcome {
             CaptureOutcome::Retry(reason) => Taken::Unusable(reason),
             CaptureOutcome::Image(capture) => {
-                let shot = Shot::near_infrared(&capture.near_infrared, capture.micrometres_per_pixel);
+                let Capture { near_infrared, red, micrometres_per_pixel, .. } = &capture;
+                let shot = Shot { near_infrared, red: red.as_ref(), micrometres_per_pixel: *micrometres_per_pixel };
                 match palm_vein::extract(&shot) {
                     Ok(palm) => Taken::Palm(palm),
                     Err(issue) => Taken::Unusable(advice(issue)),
@@ -139,7 +140,8 @@ fn advice(issue: QualityIssue) -> RetryReason {
         QualityIssue::TooBright => RetryReason::TooBright,
         QualityIssue::Uneven => RetryReason::Tilted,
         QualityIssue::Blurred => RetryReason::Moving,
-        QualityIssue::NoVeins => RetryReason::NoVeins,
+        // Whoever holds up an artefact need not know how it was noticed.
+        QualityIssue::NoVeins | QualityIssue::Unnatural => RetryReason::NoVeins,
         // A later reason of the matcher can't be told the person in other words yet.
         _ => RetryReason::Covered,
     }

@@ -23,6 +23,7 @@ mod image;
 mod matching;
 mod palm;
 mod plane;
+mod presentation;
 mod quality;
 mod region;
 mod ridges;
@@ -31,7 +32,8 @@ mod skin;
 mod template;
 
 pub use image::{PalmImage, WrongSize};
-pub use palm::{MATCH_THRESHOLD, Palm, extract};
+pub use palm::{MATCH_THRESHOLD, Palm, TWO_LIGHT_THRESHOLD, extract, presentation};
+pub use presentation::Presentation;
 pub use quality::QualityIssue;
 pub use shot::Shot;
 pub use template::{DamagedTemplate, PalmTemplate};

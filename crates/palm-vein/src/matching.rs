@@ -4,7 +4,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::region::ROI;
 use crate::ridges::Veins;
-use crate::template::{MASK, PLANES, PalmTemplate, Row};
+use crate::template::{Lights, MASK, PLANES, PalmTemplate, Row};
 
 /// Rotations tried on either side of none.
 const TURNS: i8 = 7;
@@ -48,10 +48,10 @@ struct Alignment {
 }
 
 impl Probe {
-    pub(crate) fn new(veins: &Veins) -> Self {
+    pub(crate) fn new(veins: &Veins, lights: Lights) -> Self {
         let rotations = (-TURNS..=TURNS)
             .map(|turn| {
-                let template = PalmTemplate::turned(veins, turn * TURN_STEP);
+                let template = PalmTemplate::turned(veins, lights, turn * TURN_STEP);
                 let coarse = Coarse::of(&template);
                 Rotation { template, coarse }
             })

@@ -1,60 +1,113 @@
 use std::fmt;
 
 use crate::matching::Probe;
-use crate::{PalmTemplate, QualityIssue, Shot, quality, region, ridges, skin};
+use crate::plane::Plane;
+use crate::quality::VeinLimits;
+use crate::ridges::LineFilter;
+use crate::template::Lights;
+use crate::{PalmTemplate, Presentation, QualityIssue, Shot, quality, region, ridges, skin};
 
-/// From this similarity on, two palms count as the same.
+/// From this similarity on, two palms seen in near-infrared light alone count as the same.
 ///
-/// Fixed on one set of synthetic identities and measured on another; see `docs/protocols/palm-sensor.md` §8 for the figures.
+/// Fixed on family A, seeds 20000 to 20399, levels 0 to 2.
 pub const MATCH_THRESHOLD: f32 = 0.37;
 
+/// From this similarity on, two palms seen in both lights count as the same.
+///
+/// Fixed on family A, seeds 20000 to 20059, levels 1 and 2 and faint veins; see `docs/palm-vein.md`.
+pub const TWO_LIGHT_THRESHOLD: f32 = 0.29;
+
 /// A palm that is good enough to be compared or enrolled. Secret: wiped when dropped, printed by nobody.
-pub struct Palm(Probe);
+pub struct Palm {
+    probe: Probe,
+}
 
 /// Finds the palm in what the sensor took, judges the pictures, and extracts the pattern of the veins.
 ///
 /// # Errors
 /// The first reason not to use the shot.
 pub fn extract(shot: &Shot<'_>) -> Result<Palm, QualityIssue> {
-    let pixel_mm = f32::from(shot.micrometres_per_pixel.max(1)) / 1000.0;
-    let image = shot.near_infrared;
-    let place = region::locate(image, pixel_mm).ok_or(QualityIssue::NoHand)?;
-    quality::judge_place(&place)?;
-    let region = place.cut(image, pixel_mm, [0.0; 2]);
-    quality::judge_light(&region)?;
-    quality::judge_sharpness(image, &place, pixel_mm)?;
-    let contrast = region.contrast();
-    let ridges = match shot.red {
-        None => ridges::find(&contrast, &region.inside),
-        Some(red) => {
-            let unregistered = place.cut(red, pixel_mm, [0.0; 2]).contrast();
-            let registration = skin::register(&contrast, &unregistered, &region.inside);
-            let red = place.cut(red, pixel_mm, registration.shift).contrast();
-            ridges::find(&skin::taken_out(&contrast, &red, registration.gain), &region.inside)
-        }
+    let sight = Sight::of(shot)?;
+    if sight.presentation.is_some_and(|presentation| presentation.score() >= Presentation::LIMIT) {
+        return Err(QualityIssue::Unnatural);
+    }
+    let (filter, limits) = match sight.presentation {
+        None => (&LineFilter::ONE_LIGHT, &VeinLimits::ONE_LIGHT),
+        Some(_) => (&LineFilter::TWO_LIGHTS, &VeinLimits::TWO_LIGHTS),
     };
-    quality::judge_veins(&region.inside, &ridges)?;
-    Ok(Palm(Probe::new(&ridges.veins(&region.inside))))
+    let ridges = ridges::find(&sight.lines, &sight.inside, filter);
+    quality::judge_veins(&sight.inside, &ridges, limits)?;
+    let lights = if sight.presentation.is_some() { Lights::Two } else { Lights::One };
+    Ok(Palm { probe: Probe::new(&ridges.veins(&sight.inside, filter), lights) })
+}
+
+/// What tells whether a shot shows a living hand; `None` of a shot in one light. For measuring the method only.
+///
+/// # Errors
+/// The first reason not to use the shot.
+pub fn presentation(shot: &Shot<'_>) -> Result<Option<Presentation>, QualityIssue> {
+    Ok(Sight::of(shot)?.presentation)
+}
+
+/// The palm in a shot that is good enough.
+struct Sight {
+    /// Where the palm is.
+    inside: Plane,
+    /// The contrast in which veins are looked for.
+    lines: Plane,
+    /// If there are two lights.
+    presentation: Option<Presentation>,
+}
+
+impl Sight {
+    /// Scale of what counts as the brightness around a pixel, in pixels: with one light and with two.
+    const SURROUNDINGS: [f32; 2] = [9.0, 6.0];
+
+    fn of(shot: &Shot<'_>) -> Result<Self, QualityIssue> {
+        let pixel_mm = f32::from(shot.micrometres_per_pixel.max(1)) / 1000.0;
+        let image = shot.near_infrared;
+        let place = region::locate(image, pixel_mm).ok_or(QualityIssue::NoHand)?;
+        quality::judge_place(&place)?;
+        let region = place.cut(image, pixel_mm, [0.0; 2]);
+        quality::judge_light(&region)?;
+        quality::judge_sharpness(image, &place, pixel_mm)?;
+        let Some(red) = shot.red else {
+            let lines = region.contrast(Self::SURROUNDINGS[0]);
+            return Ok(Self { inside: region.inside, lines, presentation: None });
+        };
+        let contrast = region.contrast(Self::SURROUNDINGS[1]);
+        let unmoved = place.cut(red, pixel_mm, [0.0; 2]).contrast(Self::SURROUNDINGS[1]);
+        let movement = skin::movement(&contrast, &unmoved, &region.inside);
+        let red = place.cut(red, pixel_mm, movement).contrast(Self::SURROUNDINGS[1]);
+        let lines = skin::without_skin(&contrast, &red);
+        let presentation = Presentation::of(&region, &contrast, &red, &lines);
+        Ok(Self { inside: region.inside, lines, presentation: Some(presentation) })
+    }
 }
 
 impl Palm {
     /// The template to be enrolled.
     #[must_use]
     pub fn template(&self) -> PalmTemplate {
-        self.0.upright().clone()
+        self.probe.upright().clone()
     }
 
-    /// Is this the enrolled palm?
+    /// Is this the enrolled palm? Not if one was seen in one light and the other in two.
     #[must_use]
     pub fn matches(&self, enrolled: &PalmTemplate) -> bool {
-        self.similarity(enrolled) >= MATCH_THRESHOLD
+        let lights = enrolled.lights();
+        let threshold = match lights {
+            Lights::One => MATCH_THRESHOLD,
+            Lights::Two => TWO_LIGHT_THRESHOLD,
+        };
+        self.probe.upright().lights() == lights && self.similarity(enrolled) >= threshold
     }
 
     /// How much this palm agrees with an enrolled one: 1 for the very same picture, about 0.2 for different palms (the best
     /// of many alignments is never quite 0). For measuring the method only: whoever sees it can climb towards a match.
     #[must_use]
     pub fn similarity(&self, enrolled: &PalmTemplate) -> f32 {
-        self.0.similarity(enrolled)
+        self.probe.similarity(enrolled)
     }
 }
 

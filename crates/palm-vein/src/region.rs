@@ -16,8 +16,6 @@ pub(crate) const ROI: usize = 128;
 const ROI_PITCH: f32 = 0.6;
 /// Radius of the disc inscribed in a palm of reference size, mm.
 const REFERENCE_RADIUS: f32 = 40.0;
-/// Scale of what counts as the brightness around a pixel, in pixels.
-const SURROUNDINGS: f32 = 9.0;
 /// How far from the edge of the hand the region of interest counts, mm. Nearer, the skin curves away.
 const MARGIN: f32 = 6.0;
 
@@ -42,14 +40,15 @@ pub(crate) struct Region {
 }
 
 impl Region {
-    /// Difference of each pixel to its surroundings, in units of their brightness (Weber contrast); 0 outside of the palm.
-    pub(crate) fn contrast(&self) -> Plane {
+    /// Difference of each pixel to its surroundings, a Gaussian of `surroundings` pixels, in units of their brightness (Weber
+    /// contrast); 0 outside of the palm.
+    pub(crate) fn contrast(&self, surroundings: f32) -> Plane {
         let mut masked = Plane::new(ROI, ROI);
         for ((to, grey), inside) in masked.values.iter_mut().zip(self.grey.values.iter()).zip(self.inside.values.iter())
         {
             *to = grey * inside;
         }
-        let (sum, weight) = (masked.blurred(SURROUNDINGS), self.inside.blurred(SURROUNDINGS));
+        let (sum, weight) = (masked.blurred(surroundings), self.inside.blurred(surroundings));
         let mut contrast = masked;
         for (i, value) in contrast.values.iter_mut().enumerate() {
             let mean = sum.values[i] / weight.values[i].max(1e-3);

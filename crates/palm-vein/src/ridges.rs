@@ -9,10 +9,6 @@ use crate::region::ROI;
 
 /// Filters of the bank, over half a turn.
 const ORIENTATIONS: usize = 12;
-/// Distance between two dark lines to which the filters answer best, in pixels of the region (5.1 mm).
-const WAVELENGTH: f32 = 8.5;
-/// Standard deviations of the filters' envelope across and along the line, in pixels.
-const ENVELOPE: [f32; 2] = [3.2, 5.0];
 /// Filters end this many pixels from their middle.
 const REACH: usize = 8;
 
@@ -20,8 +16,25 @@ const REACH: usize = 8;
 pub(crate) const STEPS: u8 = 252;
 /// Share of the palm that counts as vein at most: the strongest lines.
 const LARGEST_SHARE: f32 = 0.42;
-/// Contrast that a line needs to count as vein.
-const LEAST_STRENGTH: f32 = 0.015;
+/// What lines are looked for, in pixels of the region (0.6 mm).
+#[derive(Debug)]
+pub(crate) struct LineFilter {
+    /// Distance between two dark lines to which the filters answer best.
+    wavelength: f32,
+    /// Standard deviations of the filters' envelope across and along the line.
+    envelope: [f32; 2],
+    /// Contrast that a line needs to count as vein.
+    least_strength: f32,
+}
+
+impl LineFilter {
+    /// For what one light shows. Fixed on family A, seeds 20000 to 20399, by the facts of the first prototype.
+    pub(crate) const ONE_LIGHT: Self = Self { wavelength: 8.5, envelope: [3.2, 5.0], least_strength: 0.015 };
+    /// For what is left of the veins when the skin was taken out. Narrower than the above, as brown and red patches of the skin,
+    /// 12 mm and more wide, are another in either light. Fixed on family A, seeds 20000 to 20039, by the distance between
+    /// the weakest genuine comparison and the strongest with a hand without veins.
+    pub(crate) const TWO_LIGHTS: Self = Self { wavelength: 7.0, envelope: [2.8, 5.0], least_strength: 0.010 };
+}
 
 /// The veins of a palm: for each pixel of the region the direction of the vein through it, in [`STEPS`] of half a turn
 /// clockwise from the x axis, or [`Veins::NONE`].
@@ -40,10 +53,10 @@ pub(crate) struct Ridges {
 }
 
 /// Finds the dark lines in a contrast, as far as `inside` says that there is palm.
-pub(crate) fn find(contrast: &Plane, inside: &Plane) -> Ridges {
+pub(crate) fn find(contrast: &Plane, inside: &Plane, lines: &LineFilter) -> Ridges {
     let mut direction = Zeroizing::new(vec![0; ROI * ROI]);
     let mut strength = Plane::new(ROI, ROI);
-    filter(contrast, |i, responses| {
+    filter(contrast, lines, |i, responses| {
         if inside.values[i] == 0.0 {
             return;
         }
@@ -64,12 +77,12 @@ pub(crate) fn find(contrast: &Plane, inside: &Plane) -> Ridges {
 
 impl Ridges {
     /// The lines that count as veins: the strongest, as far as they are strong enough.
-    pub(crate) fn veins(&self, inside: &Plane) -> Veins {
+    pub(crate) fn veins(&self, inside: &Plane, lines: &LineFilter) -> Veins {
         let mut strengths = Zeroizing::new(Vec::with_capacity(ROI * ROI));
         let inside = self.strength.values.iter().zip(inside.values.iter()).filter(|(_, inside)| **inside > 0.0);
         strengths.extend(inside.map(|(strength, _)| *strength));
         let weaker = ((1.0 - LARGEST_SHARE) * strengths.len() as f32) as usize;
-        let mut threshold = LEAST_STRENGTH;
+        let mut threshold = lines.least_strength;
         if weaker < strengths.len() {
             threshold = threshold.max(*strengths.select_nth_unstable_by(weaker, f32::total_cmp).1);
         }
@@ -95,7 +108,8 @@ struct Tap {
 
 /// Even Gabor filters without response to brightness, as pairs of places. A filter answers with up to about half the
 /// contrast of a dark line.
-fn taps() -> Vec<Tap> {
+fn taps(lines: &LineFilter) -> Vec<Tap> {
+    let LineFilter { wavelength, envelope: [sigma_across, sigma_along], .. } = *lines;
     let reach = REACH as isize;
     let mut taps: Vec<Tap> = (0..=reach)
         .flat_map(|dy| (-reach..=reach).map(move |dx| (dx, dy)))
@@ -109,8 +123,8 @@ fn taps() -> Vec<Tap> {
             let (along, across) = (cos * dx + sin * dy, cos * dy - sin * dx);
             // The middle is its own mirror image, and a pair counts it twice.
             let pair = if tap.dx == 0 && tap.dy == 0 { 0.5 } else { 1.0 };
-            let envelope = pair * (-0.5 * ((across / ENVELOPE[0]).powi(2) + (along / ENVELOPE[1]).powi(2))).exp();
-            [envelope, envelope * (2.0 * PI * across / WAVELENGTH).cos()]
+            let envelope = pair * (-0.5 * ((across / sigma_across).powi(2) + (along / sigma_along).powi(2))).exp();
+            [envelope, envelope * (2.0 * PI * across / wavelength).cos()]
         };
         let sums = taps.iter().map(profile).fold([0.0, 0.0], |sum, [a, b]| [sum[0] + a, sum[1] + b]);
         let weight = |tap: &Tap| {
@@ -126,11 +140,11 @@ fn taps() -> Vec<Tap> {
 }
 
 /// Runs the whole bank over a region and hands the responses of each pixel to `visit`.
-fn filter(contrast: &Plane, mut visit: impl FnMut(usize, [f32; ORIENTATIONS])) {
+fn filter(contrast: &Plane, lines: &LineFilter, mut visit: impl FnMut(usize, [f32; ORIENTATIONS])) {
     /// Pixels filtered together: as many as a vector register holds.
     const LANES: usize = 4;
     const PADDED: usize = ROI + 2 * REACH;
-    let taps = taps();
+    let taps = taps(lines);
     let mut padded = Zeroizing::new(vec![0.0_f32; PADDED * PADDED]);
     for (y, row) in contrast.values.chunks_exact(ROI).enumerate() {
         padded[(y + REACH) * PADDED + REACH..][..ROI].copy_from_slice(row);

@@ -16,16 +16,23 @@ pub(crate) const PLANES: usize = 4;
 /// The plane that says where veins are.
 pub(crate) const MASK: usize = 3;
 
-/// First byte of an encoded template.
-const VERSION: u8 = 1;
-
 /// One row of a template: the bits of each plane, the leftmost pixel in the lowest bit.
 pub(crate) type Row = [u128; PLANES];
+
+/// The lights in which a palm was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Zeroize)]
+pub(crate) enum Lights {
+    /// Near-infrared light: veins and creases.
+    One,
+    /// Near-infrared light, less what red light shows: veins.
+    Two,
+}
 
 /// A palm's template. Secret: wiped when dropped, printed by nobody.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct PalmTemplate {
     rows: Vec<Row>,
+    lights: Lights,
 }
 
 impl PalmTemplate {
@@ -33,7 +40,7 @@ impl PalmTemplate {
     pub const ENCODED: usize = 1 + PLANES * ROI * ROI / 8;
 
     /// The template of `veins` turned clockwise by `turn` steps of [`STEPS`] in half a turn.
-    pub(crate) fn turned(veins: &Veins, turn: i8) -> Self {
+    pub(crate) fn turned(veins: &Veins, lights: Lights, turn: i8) -> Self {
         let codes = turned_codes(turn);
         let angle = f32::from(turn) / f32::from(STEPS) * std::f32::consts::PI;
         // Places in 65536ths of a pixel, so that a step is an addition.
@@ -60,19 +67,27 @@ impl PalmTemplate {
                 from_y -= sin;
             }
         }
-        Self { rows }
+        Self { rows, lights }
+    }
+
+    /// The lights in which the palm was seen.
+    pub(crate) fn lights(&self) -> Lights {
+        self.lights
     }
 
     pub(crate) fn rows(&self) -> &[Row] {
         &self.rows
     }
 
-    /// The template as bytes: version `01`, then code planes 0 to 2 and the mask, each row by row from the top, 16 bytes a
+    /// The template as bytes: version `01` (of near-infrared light alone) or `02` (with red light), then code planes 0 to 2 and the mask, each row by row from the top, 16 bytes a
     /// row, the leftmost pixel in the lowest bit of the first byte.
     #[must_use]
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(Self::ENCODED));
-        bytes.push(VERSION);
+        bytes.push(match self.lights {
+            Lights::One => 1,
+            Lights::Two => 2,
+        });
         for plane in 0..PLANES {
             for row in &self.rows {
                 bytes.extend_from_slice(&row[plane].to_le_bytes());
@@ -86,13 +101,18 @@ impl PalmTemplate {
     /// # Errors
     /// [`DamagedTemplate`] unless the bytes are what `to_bytes` could have written.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DamagedTemplate> {
-        let Some((&VERSION, planes)) = bytes.split_first() else { return Err(DamagedTemplate) };
+        let Some((&version, planes)) = bytes.split_first() else { return Err(DamagedTemplate) };
+        let lights = match version {
+            1 => Lights::One,
+            2 => Lights::Two,
+            _ => return Err(DamagedTemplate),
+        };
         let (words, []) = planes.as_chunks::<16>() else { return Err(DamagedTemplate) };
         if words.len() != PLANES * ROI {
             return Err(DamagedTemplate);
         }
         let rows = (0..ROI).map(|y| [0, 1, 2, MASK].map(|plane| u128::from_le_bytes(words[plane * ROI + y])));
-        let template = Self { rows: rows.collect() };
+        let template = Self { rows: rows.collect(), lights };
         if template.rows.iter().all(is_canonical) { Ok(template) } else { Err(DamagedTemplate) }
     }
 }

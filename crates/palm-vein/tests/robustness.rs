@@ -73,7 +73,7 @@ fn a_template_survives_being_stored_and_damage_is_noticed() {
     assert!(PalmTemplate::from_bytes(&bytes[1..]).is_err());
     assert!(PalmTemplate::from_bytes(&[&bytes[..], &[0]].concat()).is_err());
     let mut later = bytes.to_vec();
-    later[0] += 1;
+    later[0] += 2;
     assert!(PalmTemplate::from_bytes(&later).is_err());
     // A code where the mask says that there is no vein.
     let corner = 1;
