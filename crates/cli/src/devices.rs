@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use biometric::hid::{ModelKey, TrustedModels};
 use serde::{Deserialize, Serialize};
 
 /// `udev/devices.toml`.
@@ -58,6 +59,21 @@ pub struct KnownDevice {
     /// tokens, slots for SIM cards.
     #[serde(default)]
     pub not_in_pcsc: Vec<String>,
+    /// Of a palm sensor: the key with which the maker certifies devices of this model, a point of P-256, uncompressed, in hex.
+    #[serde(default)]
+    pub model_key: Option<String>,
+    /// Of a palm sensor: SHA-256 digests, in hex, of firmware that is not to be used any more.
+    #[serde(default)]
+    pub refused_firmware: Vec<String>,
+}
+
+/// The palm sensors of the table: how they are found, and what they must prove to be.
+#[derive(Clone, Debug)]
+pub struct KnownPalmSensors {
+    /// USB ids, `vvvv:pppp`.
+    pub usb_ids: Vec<String>,
+    /// The models, by their keys.
+    pub trusted: TrustedModels,
 }
 
 /// How a device is recognised.
@@ -140,6 +156,24 @@ impl DeviceTable {
         readers.flat_map(|reader| &reader.not_in_pcsc).map(String::as_str)
     }
 
+    /// The palm sensors that a terminal may use: `with_test_units` also those whose ids are reserved for tests, of which the keys are no secret.
+    #[must_use]
+    pub fn palm_sensors(&self, with_test_units: bool) -> KnownPalmSensors {
+        let models = || {
+            let sensors = self.devices.iter().filter(|device| device.kind == DeviceKind::PalmSensor);
+            sensors.filter(move |sensor| with_test_units || !sensor.test_id)
+        };
+        let usb_ids = models().filter_map(|model| match &model.by {
+            RecognisedBy::UsbId(id) => Some(id.clone()),
+            RecognisedBy::InterfaceClass(_) => None,
+        });
+        let keys = models().filter_map(|model| hex::decode(model.model_key.as_ref()?).ok());
+        let keys = keys.filter_map(|key| ModelKey::from_sec1(&key).ok());
+        let refused = models().flat_map(|model| &model.refused_firmware);
+        let refused = refused.filter_map(|digest| hex::decode(digest).ok()?.try_into().ok());
+        KnownPalmSensors { usb_ids: usb_ids.collect(), trusted: TrustedModels::new(keys).without_firmware(refused) }
+    }
+
     /// The devices of the table that the system has, by the files of `sysfs` (usually `/sys`).
     #[must_use]
     pub fn present(&self, sysfs: &Path) -> Vec<&KnownDevice> {
@@ -210,6 +244,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn every_palm_sensor_has_a_key_and_the_simulators_counts_for_tests_only() {
+        let table = DeviceTable::built_in().unwrap();
+        for sensor in table.devices.iter().filter(|device| device.kind == DeviceKind::PalmSensor) {
+            let key = hex::decode(sensor.model_key.as_ref().unwrap()).unwrap();
+            assert!(ModelKey::from_sec1(&key).is_ok(), "{}", sensor.name);
+            assert!(sensor.refused_firmware.iter().all(|digest| hex::decode(digest).unwrap().len() == 32));
+        }
+        assert!(table.palm_sensors(true).usb_ids.contains(&"1209:0001".to_owned()));
+        let in_service = table.palm_sensors(false);
+        assert!(!in_service.usb_ids.contains(&"1209:0001".to_owned()));
+        assert_eq!(format!("{:?}", in_service.trusted), format!("{:?}", TrustedModels::default()));
     }
 
     #[test]

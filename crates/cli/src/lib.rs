@@ -30,7 +30,7 @@ pub use arguments::{
 };
 pub use composition::{Attendance, Composition, Site, open_ports};
 pub use context::Context;
-pub use devices::{DeviceKind, DeviceTable, KnownDevice, RecognisedBy};
+pub use devices::{DeviceKind, DeviceTable, KnownDevice, KnownPalmSensors, RecognisedBy};
 pub use explanation::{Explanation, register_fault};
 pub use failure::{Failure, Part, Status};
 pub use language::Language;

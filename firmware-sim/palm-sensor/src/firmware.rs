@@ -54,6 +54,8 @@ pub enum Sight {
     },
     /// A reason to try again, a code of [`protocol::hand`].
     Retry(u8),
+    /// The sensor refuses, with a code of [`protocol::error`].
+    Refusal(u8),
 }
 
 /// What the sensor says of itself.
@@ -125,6 +127,7 @@ struct Running {
 }
 
 struct Frame {
+    channel: u32,
     number: u32,
     /// Encoded and enciphered.
     stream: Zeroizing<Vec<u8>>,
@@ -253,7 +256,7 @@ impl<S: Scene> PalmSensorFirmware<S> {
         match to.command {
             command::INIT => self.init(to, request),
             command::ATTEST => self.attest(to, request),
-            command::CANCEL if request.is_empty() => self.cancel(),
+            command::CANCEL if request.is_empty() => self.cancel(to.channel),
             command::CANCEL => self.refuse(to, error::INVALID_LENGTH),
             command::GET_INFO | command::SELF_TEST | command::CAPTURE | command::FRAME_DATA
                 if self.channel(to.channel).is_none_or(|channel| channel.session.is_none()) =>
@@ -280,7 +283,7 @@ impl<S: Scene> PalmSensorFirmware<S> {
         if request.len() != 8 {
             return self.refuse(to, error::INVALID_LENGTH);
         }
-        self.cancel();
+        self.cancel(to.channel);
         let channel = if to.channel == BROADCAST {
             let given = self.next_channel;
             self.next_channel = if given == BROADCAST - 1 { 1 } else { given + 1 };
@@ -375,7 +378,11 @@ impl<S: Scene> PalmSensorFirmware<S> {
             running.to = to;
             return;
         }
-        self.cancel();
+        // Somebody else's pictures are not wiped while they are being fetched.
+        if self.frames.iter().any(|frame| frame.channel != to.channel) {
+            return self.refuse(to, error::CHANNEL_BUSY);
+        }
+        self.cancel(to.channel);
         let approach = self.scene.approach();
         let wait = Duration::from_millis(u32::from_be_bytes([*w0, *w1, *w2, *w3]).into());
         let takes: Duration = approach.states.iter().map(|(duration, _)| *duration).sum();
@@ -385,6 +392,9 @@ impl<S: Scene> PalmSensorFirmware<S> {
     }
 
     fn finish_capture(&mut self, running: Running, now: Duration) {
+        if let Some(Sight::Refusal(code)) = running.approach.sight.as_ref().filter(|_| running.is_through()) {
+            return self.refuse(running.to, *code);
+        }
         let nonce = &running.request[..NONCE];
         let mut answer = vec![outcome::RETRY];
         answer.extend_from_slice(nonce);
@@ -452,7 +462,7 @@ impl<S: Scene> PalmSensorFirmware<S> {
         meta.extend_from_slice(&(stream.len() as u32).to_be_bytes());
         meta.extend_from_slice(&Sha256::digest(&*stream));
         debug_assert_eq!(meta.len(), META);
-        self.frames.push(Frame { number, stream, expires: now + protocol::FRAME_LIFETIME });
+        self.frames.push(Frame { channel, number, stream, expires: now + protocol::FRAME_LIFETIME });
         meta
     }
 
@@ -462,8 +472,9 @@ impl<S: Scene> PalmSensorFirmware<S> {
         };
         let number = u32::from_be_bytes([n0, n1, n2, n3]);
         // All pictures of a capture live as long as one of them is being fetched.
-        self.frames.iter_mut().for_each(|frame| frame.expires = now + protocol::FRAME_LIFETIME);
-        let Some(frame) = self.frames.iter().find(|frame| frame.number == number) else {
+        let own = self.frames.iter_mut().filter(|frame| frame.channel == to.channel);
+        own.for_each(|frame| frame.expires = now + protocol::FRAME_LIFETIME);
+        let Some(frame) = self.frames.iter().find(|frame| frame.channel == to.channel && frame.number == number) else {
             return self.refuse(to, error::NO_FRAME);
         };
         let offset = usize::try_from(u32::from_be_bytes([o0, o1, o2, o3])).unwrap_or(usize::MAX);
@@ -479,11 +490,11 @@ impl<S: Scene> PalmSensorFirmware<S> {
         self.answer(to, &answer);
     }
 
-    /// Light off, pictures wiped, nothing running.
-    fn cancel(&mut self) {
-        self.frames.clear();
-        self.answered = None;
-        if let Some(running) = self.capture.take() {
+    /// For this channel: light off, pictures wiped, nothing running.
+    fn cancel(&mut self, channel: u32) {
+        self.frames.retain(|frame| frame.channel != channel);
+        self.answered.take_if(|(answered, ..)| *answered == channel);
+        if let Some(running) = self.capture.take_if(|running| running.to.channel == channel) {
             self.refuse(running.to, error::CANCELLED);
         }
     }

@@ -29,16 +29,18 @@
 //! ```
 
 mod codec;
+pub mod control;
 mod firmware;
 mod link;
 mod picture;
 mod runner;
 mod stage;
 pub mod synth;
+pub mod uhid;
 
 pub use codec::encode_med_rice;
 pub use firmware::{Approach, Nameplate, PalmSensorFirmware, Scene, Sight};
-pub use link::{DeviceKeys, trusted_by_tests};
-pub use picture::{PictureError, read_png, write_png};
+pub use link::{DeviceKeys, simulated_model, trusted_by_tests};
+pub use picture::{PictureError, read_png, write_grey_png, write_png};
 pub use runner::{Direction, Fault, SimPalmControl, SimPalmTransport, plug_in};
 pub use stage::{Hand, Presentation};

@@ -5,7 +5,7 @@ use aes::cipher::{KeyIvInit, StreamCipher};
 use biometric::hid::protocol::link::{
     APPLICATION_KEYS, BLOCK, CONNECT, FIRMWARE_HEADER, MASTER_SECRET, PUBLIC_KEY, REQUEST, SIGNATURE,
 };
-use biometric::hid::{ModelKey, TrustedModels};
+use biometric::hid::{InvalidModelKey, ModelKey, TrustedModels};
 use hmac::{Hmac, Mac};
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{Signature, SigningKey};
@@ -60,10 +60,18 @@ impl DeviceKeys {
     }
 }
 
-/// The models of simulated sensors, for hosts of tests and demonstrations. Their secret keys are public.
+/// The model of simulated sensors. Its secret key is public.
+///
+/// # Errors
+/// None: the secret key is a constant.
+pub fn simulated_model() -> Result<ModelKey, InvalidModelKey> {
+    ModelKey::from_sec1(&point(&open_secret("model").public_key()))
+}
+
+/// What hosts of tests and demonstrations trust: simulated sensors and nothing else.
 #[must_use]
 pub fn trusted_by_tests() -> TrustedModels {
-    TrustedModels::new(ModelKey::from_sec1(&point(&open_secret("model").public_key())).ok())
+    TrustedModels::new(simulated_model())
 }
 
 fn open_secret(name: &str) -> SecretKey {

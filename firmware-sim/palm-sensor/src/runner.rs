@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use biometric::hid::{HidError, HidTransport};
+use biometric::hid::{HidError, HidTransport, protocol};
 use madoguchi_time::{Deadline, Moment, SharedClock};
 use palm_vein::PalmImage;
 use zeroize::Zeroizing;
@@ -39,6 +39,8 @@ pub enum Fault {
     Reorder,
     /// It comes twice.
     Repeat,
+    /// It comes so much later; those behind it do not wait.
+    Delay(Duration),
     /// The sensor is unplugged before it.
     Unplug,
 }
@@ -64,6 +66,7 @@ struct Device {
     stage: SharedStage,
     nameplate: Nameplate,
     report_size: usize,
+    broken_parts: u32,
     plugged: u64,
     /// Time since power-up, and the moment at which it was that.
     uptime: Duration,
@@ -72,6 +75,14 @@ struct Device {
     passed: [u64; 2],
     /// Reports that wait for the host behind one that was held up.
     in_flight: VecDeque<Zeroizing<Vec<u8>>>,
+    /// Reports that are held up in a direction, and when they come, by the time since power-up.
+    held_up: Vec<(Duration, Direction, Zeroizing<Vec<u8>>)>,
+    /// The reports of the last answer to CAPTURE, as somebody on the line would record them.
+    recording: Vec<Zeroizing<Vec<u8>>>,
+    /// Does the next further report belong to it?
+    records: bool,
+    /// Is the next CAPTURE answered from the recording?
+    replays: bool,
 }
 
 /// The stage outlives the firmware, which is gone while the sensor is unplugged.
@@ -105,11 +116,16 @@ pub fn plug_in(clock: SharedClock, serial: &str, report_size: usize) -> (SimPalm
         stage: SharedStage(Arc::new(Mutex::new(Stage::empty()))),
         nameplate,
         report_size,
+        broken_parts: 0,
         plugged: 0,
         uptime: Duration::ZERO,
         faults: Vec::new(),
         passed: [0; 2],
         in_flight: VecDeque::new(),
+        held_up: Vec::new(),
+        recording: Vec::new(),
+        records: false,
+        replays: false,
     };
     let control = SimPalmControl { device: Arc::new(Mutex::new(device)) };
     (control.plug_in_again(), control)
@@ -160,6 +176,21 @@ impl SimPalmControl {
         lock(&self.device).passed[direction as usize]
     }
 
+    /// Has somebody on the line answer the next CAPTURE with the recorded answer to the last one, made out to whoever asks. The sensor never
+    /// hears of it.
+    pub fn replay(&self) {
+        lock(&self.device).replays = true;
+    }
+
+    /// Has the self-test find these parts at fault: bits of [`biometric::hid::protocol::part`].
+    pub fn break_parts(&self, parts: u32) {
+        let mut device = lock(&self.device);
+        device.broken_parts = parts;
+        if let Some(firmware) = &mut device.firmware {
+            firmware.break_parts(parts);
+        }
+    }
+
     /// Pulls the plug.
     pub fn unplug(&self) {
         lock(&self.device).unplug();
@@ -171,8 +202,9 @@ impl SimPalmControl {
         let mut device = lock(&self.device);
         device.unplug();
         let keys = DeviceKeys::simulated(&device.nameplate.serial);
-        let firmware =
+        let mut firmware =
             PalmSensorFirmware::new(device.stage.clone(), device.nameplate.clone(), keys, device.report_size);
+        firmware.break_parts(device.broken_parts);
         let (report_size, plugged) = (firmware.report_size(), device.plugged);
         device.firmware = Some(firmware);
         device.uptime = Duration::ZERO;
@@ -180,8 +212,34 @@ impl SimPalmControl {
         SimPalmTransport { device: Arc::clone(&self.device), plugged, report_size }
     }
 
+    /// A further handle to the sensor as it is plugged in now, as several programs may have one open.
+    ///
+    /// # Errors
+    /// [`HidError::Gone`] while it is unplugged.
+    pub fn open(&self) -> Result<SimPalmTransport, HidError> {
+        let device = lock(&self.device);
+        let report_size = device.firmware.as_ref().ok_or(HidError::Gone)?.report_size();
+        Ok(SimPalmTransport { device: Arc::clone(&self.device), plugged: device.plugged, report_size })
+    }
+
+    /// Is this a handle to the sensor as it is plugged in now?
+    #[must_use]
+    pub fn is_plugged(&self, handle: &SimPalmTransport) -> bool {
+        lock(&self.device).of(handle.plugged).is_ok()
+    }
+
     fn stage(&self, change: impl FnOnce(&mut Stage)) {
         change(&mut lock(&lock(&self.device).stage.0));
+    }
+}
+
+impl SimPalmTransport {
+    /// How long until the sensor says something by itself; `None` if it waits for the host.
+    #[must_use]
+    pub fn wakes_in(&self) -> Option<Duration> {
+        let mut device = lock(&self.device);
+        let now = device.catch_up();
+        Some(device.wakes_at(self.plugged).ok()??.saturating_sub(now))
     }
 }
 
@@ -194,6 +252,11 @@ impl HidTransport for SimPalmTransport {
         let mut device = lock(&self.device);
         device.of(self.plugged)?;
         let mut report = Zeroizing::new(report.to_vec());
+        if device.replays && is_capture(&report) {
+            device.replays = false;
+            device.play_recording(&report);
+            return Ok(());
+        }
         let copies = match device.next_fault(Direction::ToSensor) {
             Some(Fault::Drop) => 0,
             Some(Fault::Repeat) => 2,
@@ -204,6 +267,11 @@ impl HidTransport for SimPalmTransport {
             Some(Fault::Unplug) => {
                 device.unplug();
                 return Err(HidError::Gone);
+            }
+            Some(Fault::Delay(delay)) => {
+                let comes_at = device.catch_up() + delay;
+                device.held_up.push((comes_at, Direction::ToSensor, report.clone()));
+                0
             }
             // A host sends one report at a time and waits: there is none to come before it.
             Some(Fault::Reorder) | None => 1,
@@ -223,12 +291,20 @@ impl HidTransport for SimPalmTransport {
                 return Ok(Some(report));
             }
             let now = device.catch_up();
+            if let Some(position) = device.held_up.iter().position(|(comes_at, ..)| *comes_at <= now) {
+                let (_, direction, report) = device.held_up.remove(position);
+                match direction {
+                    Direction::ToHost => return Ok(Some(report)),
+                    Direction::ToSensor => device.of(self.plugged)?.receive(&report, now),
+                }
+                continue;
+            }
             if let Some(report) = device.of(self.plugged)?.send(now) {
                 device.pass_on(report);
                 continue;
             }
             let left = deadline.remaining(&*device.clock);
-            let until_wake = device.of(self.plugged)?.wakes_at().map(|at| at.saturating_sub(now));
+            let until_wake = device.wakes_at(self.plugged)?.map(|at| at.saturating_sub(now));
             let step = until_wake.filter(|until| *until <= left);
             device.elapse(step.unwrap_or(left));
             if step.is_none() {
@@ -245,9 +321,40 @@ impl Device {
         self.firmware.as_mut().filter(|_| is_current).ok_or(HidError::Gone)
     }
 
+    /// When, by the time since power-up, the sensor or a report that is held up will have something for the host.
+    fn wakes_at(&mut self, plugged: u64) -> Result<Option<Duration>, HidError> {
+        let firmware = self.of(plugged)?.wakes_at();
+        Ok(self.held_up.iter().map(|(comes_at, ..)| *comes_at).chain(firmware).min())
+    }
+
+    /// Answers the CAPTURE whose first report this is with the recording.
+    fn play_recording(&mut self, request: &[u8]) {
+        for recorded in &self.recording {
+            let mut report = recorded.clone();
+            report[..4].copy_from_slice(&request[..4]);
+            if report[4] & protocol::FIRST != 0 {
+                report[10..protocol::FIRST_HEADER].copy_from_slice(&request[10..protocol::FIRST_HEADER]);
+            }
+            self.in_flight.push_back(report);
+        }
+    }
+
+    /// Keeps the answer to CAPTURE: its first report and those up to the next message.
+    fn record(&mut self, report: &[u8]) {
+        let is_first = report[4] & protocol::FIRST != 0;
+        if is_capture(report) {
+            self.recording.clear();
+        }
+        self.records = is_capture(report) || (self.records && !is_first);
+        if self.records {
+            self.recording.push(Zeroizing::new(report.to_vec()));
+        }
+    }
+
     fn unplug(&mut self) {
         self.firmware = None;
         self.in_flight.clear();
+        self.held_up.clear();
         self.plugged += 1;
     }
 
@@ -275,6 +382,7 @@ impl Device {
 
     /// Sends a report towards the host.
     fn pass_on(&mut self, mut report: Zeroizing<Vec<u8>>) {
+        self.record(&report);
         match self.next_fault(Direction::ToHost) {
             Some(Fault::Drop) => {}
             Some(Fault::Repeat) => {
@@ -292,10 +400,15 @@ impl Device {
                 }
                 self.in_flight.push_back(report);
             }
+            Some(Fault::Delay(delay)) => self.held_up.push((self.uptime + delay, Direction::ToHost, report)),
             Some(Fault::Unplug) => self.unplug(),
             None => self.in_flight.push_back(report),
         }
     }
+}
+
+fn is_capture(report: &[u8]) -> bool {
+    report.get(4) == Some(&(protocol::FIRST | protocol::command::CAPTURE))
 }
 
 fn corrupt(report: &mut [u8], byte: usize, mask: u8) {

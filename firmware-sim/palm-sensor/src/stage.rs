@@ -48,6 +48,8 @@ pub enum Presentation {
     Frames(Frames),
     /// A hand that the sensor does not photograph, for this reason.
     Retry(RetryReason),
+    /// A hand, at which the sensor fails with this code of [`biometric::hid::protocol::error`].
+    Refusal(u8),
     /// No hand.
     Nothing,
 }
@@ -125,6 +127,7 @@ impl Scene for Stage {
                 let code = code(reason);
                 (vec![(ms(250), hand::ABSENT), (ms(800 + jitter), code)], Some(Sight::Retry(code)))
             }
+            Presentation::Refusal(code) => (arrival, Some(Sight::Refusal(code))),
             Presentation::Nothing => (Vec::new(), None),
         };
         Approach { states, sight }

@@ -112,7 +112,7 @@ fn one_fault_at_every_report_spoils_no_picture() {
     let (mut tried, mut delivered) = (0, 0);
     for (direction, reports) in reports {
         for n in 0..reports {
-            for fault in [Fault::Drop, Fault::Reorder, Fault::Repeat] {
+            for fault in [Fault::Drop, Fault::Reorder, Fault::Repeat, Fault::Delay(Duration::from_millis(700))] {
                 assert!(capture_with(&[(direction, n, fault)]), "no picture after {direction:?} {n} {fault:?}");
             }
             // Every byte of a header is hit somewhere, and payload too.
@@ -278,7 +278,7 @@ proptest! {
 
     #[test]
     fn several_faults_spoil_no_picture(
-        faults in vec((any::<bool>(), 0..45_u64, 0..4_u8, 0..REPORT, 1..=255_u8), 1..8),
+        faults in vec((any::<bool>(), 0..60_u64, 0..5_u8, 0..REPORT, 1..=255_u8), 1..8),
     ) {
         let faults: Vec<_> = faults.into_iter().map(|(to_host, skip, fault, byte, mask)| {
             let direction = if to_host { Direction::ToHost } else { Direction::ToSensor };
@@ -286,6 +286,7 @@ proptest! {
                 0 => Fault::Drop,
                 1 => Fault::Reorder,
                 2 => Fault::Repeat,
+                3 => Fault::Delay(Duration::from_millis(mask.into()) * 4),
                 _ => Fault::Corrupt { byte, mask },
             };
             (direction, skip, fault)

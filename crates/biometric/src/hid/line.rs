@@ -210,7 +210,7 @@ fn part(assembly: Option<Assembly>) -> Zeroizing<Vec<u8>> {
     assembly.map(Assembly::into_payload).unwrap_or_default()
 }
 
-/// Does the sensor complain of a request that may have been damaged on the way?
+/// Does the sensor complain of what may be due to the way there, so that the same request may do better?
 fn is_damage(code: u8) -> bool {
     matches!(
         code,
@@ -219,6 +219,8 @@ fn is_damage(code: u8) -> bool {
             | error::INVALID_LENGTH
             | error::INVALID_SEQUENCE
             | error::MESSAGE_TIMEOUT
+            // Not by this request: by a CANCEL before it that came late.
+            | error::CANCELLED
     )
 }
 

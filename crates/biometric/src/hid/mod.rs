@@ -5,6 +5,7 @@ mod line;
 mod link;
 mod message;
 pub mod protocol;
+mod reconnect;
 mod report;
 mod sensor;
 mod trust;
@@ -14,6 +15,7 @@ use zeroize::Zeroizing;
 
 pub use self::codec::{DamagedStream, decode_med_rice};
 pub use self::link::AttestedDevice;
+pub use self::reconnect::{HidConnector, ReconnectingSensor};
 pub use self::sensor::{HidPalmSensor, SensorPart};
 pub use self::trust::{InvalidModelKey, ModelKey, TrustedModels};
 
