@@ -10,6 +10,7 @@ use jpki::CertificateKind;
 use orchestrator::Role;
 
 use crate::Language;
+use crate::secret::SecretSource;
 
 /// Everything on the command line of a program whose composition root adds the commands `E`, and `K` to those of `card`.
 #[derive(Debug, Parser)]
@@ -117,6 +118,9 @@ pub enum Command<E: Subcommand, K: Subcommand = NoOwnCommands> {
     /// Set up the HSM, make, list and retire its keys: two persons, with a record to be signed
     #[command(subcommand)]
     Hsm(Hsm),
+    /// Fetch and renew the terminal's own certificates
+    #[command(subcommand)]
+    Identity(Identity),
     /// Show and verify the operation history
     #[command(subcommand)]
     Log(Log),
@@ -372,6 +376,42 @@ fn key_kind(code: &str) -> Result<KeyKind, String> {
     })
 }
 
+/// `identity`
+#[derive(Debug, Subcommand)]
+pub enum Identity {
+    /// Enrol the terminal at the authority, by the invitation of the authority's administrator
+    #[command(after_help = "Examples:
+  The folder of the authority's certificates has come with the invitation; the secret is asked for:
+    $ madoguchi identity enrol --reference 7K3M9QXW --authority /media/counter-1
+  Go on after an interruption:
+    $ madoguchi identity enrol --reference 7K3M9QXW")]
+    Enrol {
+        /// Reference of the invitation; not secret
+        #[arg(long, value_name = "REF")]
+        reference: String,
+        /// Where the secret comes from: prompt, fd:N, file:PATH or credential:NAME
+        #[arg(long, value_name = "SOURCE", default_value = "prompt")]
+        secret: SecretSource,
+        /// Folder with the authority's certificates, as it came with the invitation [default: those in the state folder]
+        #[arg(long, value_name = "DIR")]
+        authority: Option<PathBuf>,
+    },
+    /// Renew the terminal's certificates, each for a new key in the HSM. What is due is renewed without being asked to, too
+    #[command(after_help = "Examples:
+    $ madoguchi identity renew
+  Only what has less than a third of its life left, by a timer:
+    $ madoguchi identity renew --due")]
+    Renew {
+        /// Renew nothing that is not due
+        #[arg(long)]
+        due: bool,
+    },
+    /// Show until when the terminal's certificates are valid
+    #[command(after_help = "Examples:
+    $ madoguchi identity show --json")]
+    Show,
+}
+
 /// `log`
 #[derive(Debug, Subcommand)]
 pub enum Log {
@@ -429,7 +469,7 @@ mod tests {
         }
         let mut found = Vec::new();
         leaves(&Production::grammar("elsewhere"), &mut found);
-        assert_eq!(found.len(), 10);
+        assert_eq!(found.len(), 13);
         for command in found {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             let name = command.get_name();

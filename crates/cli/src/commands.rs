@@ -3,6 +3,7 @@
 mod card;
 mod doctor;
 mod hsm;
+mod identity;
 mod log;
 mod operator;
 mod trace;
@@ -54,6 +55,7 @@ pub(crate) fn execute<C: Composition>(
         Command::Hsm(Hsm::Keys(Keys::Retire { name, reason, persons })) => {
             hsm::retire(&KeyName::new(name), &reason, &persons, composition, context)
         }
+        Command::Identity(command) => identity::run(command, composition, context),
         Command::Log(Log::Show { last }) => log::show(last, composition, context),
         Command::Log(Log::Verify { key }) => log::verify(key.as_deref(), composition, context),
         Command::Doctor => doctor::examine(composition, context),
@@ -73,6 +75,9 @@ fn issue<C: Composition>(order: &Issue, composition: &C, context: &Context) -> R
     let mut terminal = Terminal::start(ports, context.progress())?;
     terminal.log_on(&order.operator)?;
     let report = terminal.run(&order.resident, plan)?;
+    // Its folder is to be free: now nobody waits for the terminal.
+    drop(terminal);
+    identity::renew_due(composition, context);
     Ok(Box::new(Summary::of(report, context.timings())))
 }
 

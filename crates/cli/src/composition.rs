@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use authority_link::AuthorityLine;
+use authority_link::{AuthorityLine, TlsClient};
 use biometric::PalmVerifier;
 use card_reader::CardReader;
 use card_reader::diagnosis::Finding;
@@ -11,7 +12,7 @@ use clap::Subcommand;
 use hsm::custody::Ability;
 use hsm::{Hsm, KeyCustody};
 use madoguchi_time::{SharedClock, SystemClock};
-use orchestrator::{DiskFolder, People, Ports, SiteConfig, StateFolder};
+use orchestrator::{DiskFolder, People, Ports, SiteConfig, StateFolder, identity};
 use resident_register::{CsvRegister, ResidentRegister};
 
 use crate::context::Context;
@@ -19,6 +20,9 @@ use crate::devices::DeviceTable;
 use crate::failure::Failure;
 use crate::people::{Nobody, TerminalPeople};
 use crate::report::Report;
+
+/// How long the HSM may take to find a key.
+const HSM: Duration = Duration::from_secs(10);
 
 /// A composition root: names the adapters or the simulators that stand behind the ports. A program is
 /// `fn main() -> ExitCode { cli::run(std::env::args_os(), &MyComposition) }`.
@@ -104,11 +108,31 @@ pub trait Composition {
     /// If it can't be opened.
     fn palm_verifier(&self, site: &Site) -> Result<Box<dyn PalmVerifier>, Failure>;
 
-    /// The line to the authority.
+    /// The line to the authority, on which the terminal is who its certificate in use says.
+    ///
+    /// # Errors
+    /// If the terminal is not enrolled, its certificate has expired, or the line can't be set up. It is not connected yet.
+    fn authority_line(&self, site: &Site, hsm: &Arc<dyn Hsm>) -> Result<Box<dyn AuthorityLine>, Failure> {
+        let state = self.state(&site.folder)?;
+        let client = identity::line_client(&*state, &**hsm, site.clock.wall(), site.clock.deadline_in(HSM));
+        drop(state);
+        self.line_as(site, Some(client.map_err(orchestrator::ProcedureError::from)?), hsm)
+    }
+
+    /// The line to the authority, on which the terminal is who `client` says; without one it may only ask for its first certificate.
     ///
     /// # Errors
     /// If it can't be set up. It is not connected yet.
-    fn authority_line(&self, site: &Site, hsm: &Arc<dyn Hsm>) -> Result<Box<dyn AuthorityLine>, Failure>;
+    fn line_as(
+        &self,
+        site: &Site,
+        client: Option<TlsClient>,
+        hsm: &Arc<dyn Hsm>,
+    ) -> Result<Box<dyn AuthorityLine>, Failure> {
+        let state = self.state(&site.folder)?;
+        let line = identity::open_line(&*state, &site.config, client, Arc::clone(hsm), Arc::clone(&site.clock));
+        Ok(Box::new(line.map_err(orchestrator::ProcedureError::from)?))
+    }
 
     /// The file of the resident register, if it is one: `doctor` then names every faulty line.
     fn register_file(&self, site: &Site) -> Option<PathBuf> {

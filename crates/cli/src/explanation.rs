@@ -1,6 +1,7 @@
 //! What to tell a person when something failed: what, the likely cause, what to do.
 
 mod domain;
+mod identity;
 pub(crate) mod keys;
 mod ports;
 
@@ -111,6 +112,10 @@ fn procedure(messages: &Messages, error: &ProcedureError) -> (&'static str, Args
         ProcedureError::WeakKey { kind, weakness } => {
             ("error-weak-key", vec![certificate(*kind), ("weakness", messages.get(domain::weak_key(*weakness)).into())])
         }
+        ProcedureError::WeakHsmKey { kind, weakness } => (
+            "error-weak-hsm-key",
+            vec![certificate(*kind), ("weakness", messages.get(domain::weak_key(*weakness)).into())],
+        ),
         ProcedureError::NothingToRenew(kind) => ("error-nothing-to-renew", vec![certificate(*kind)]),
         ProcedureError::PinBlocked(kind) => ("error-pin-blocked", vec![certificate(*kind)]),
         ProcedureError::Pin(reason) => ("error-pin", vec![("reason", domain::pin(messages, reason).into())]),
@@ -128,6 +133,7 @@ fn procedure(messages: &Messages, error: &ProcedureError) -> (&'static str, Args
             ("error-certificate-differs", vec![("field", messages.get(domain::field_name(field)).into())])
         }
         ProcedureError::Hsm(error) => ports::hsm(error),
+        ProcedureError::Identity(error) => identity::error(error),
         ProcedureError::Keys(error) => ports::ceremony(messages, error),
         ProcedureError::Reader(error) => (ports::reader(error), vec![]),
         ProcedureError::Sensor(error) => (ports::sensor(error), vec![]),

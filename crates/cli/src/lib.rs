@@ -20,13 +20,14 @@ mod program;
 mod reached;
 mod report;
 mod screen;
+mod secret;
 mod summary;
 mod trace_view;
 mod view;
 
 pub use arguments::{
-    Arguments, Card, CardTrace, Command, Devices, Global, Hsm, Issue, Keys, Kind, Log, LogFormat, NoOwnCommands,
-    Operator, RoleArgument, TwoPersons,
+    Arguments, Card, CardTrace, Command, Devices, Global, Hsm, Identity, Issue, Keys, Kind, Log, LogFormat,
+    NoOwnCommands, Operator, RoleArgument, TwoPersons,
 };
 pub use composition::{Attendance, Composition, Site, open_ports};
 pub use context::Context;
@@ -40,6 +41,7 @@ pub use program::{forbid_core_files, run};
 pub use reached::Reached;
 pub use report::{Document, Report};
 pub use screen::{Entry, Mark, Screen, seconds};
+pub use secret::SecretSource;
 pub use summary::{
     AuthorityTraffic, CardTraffic, CertificateFace, CertificateSummary, LogSummary, Proof, Proved, Residue, Summary,
     Timings, peak_memory_bytes,

@@ -19,6 +19,7 @@ macro_rules! catalogue {
             include_str!(concat!("../messages/", $language, "/device-errors.ftl")),
             include_str!(concat!("../messages/", $language, "/commands.ftl")),
             include_str!(concat!("../messages/", $language, "/ceremony.ftl")),
+            include_str!(concat!("../messages/", $language, "/identity.ftl")),
             include_str!(concat!("../messages/", $language, "/doctor.ftl")),
             include_str!(concat!("../messages/", $language, "/summary.ftl")),
             include_str!(concat!("../messages/", $language, "/trace.ftl")),
@@ -27,8 +28,8 @@ macro_rules! catalogue {
     };
 }
 
-const JA: [&str; 11] = catalogue!("ja");
-const EN: [&str; 11] = catalogue!("en");
+const JA: [&str; 12] = catalogue!("ja");
+const EN: [&str; 12] = catalogue!("en");
 
 /// The message catalogue in one language.
 pub struct Messages {

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use authority_link::AuthorityLine;
 use biometric::PalmVerifier;
 use card_reader::CardReader;
 use card_reader::diagnosis::Finding;
@@ -20,7 +19,7 @@ use zeroizing_alloc::ZeroAlloc;
 /// How long `doctor` may look at the card readers: one that is stuck takes some seconds.
 const DIAGNOSIS: Duration = Duration::from_secs(15);
 
-/// Adapters of real devices: card readers by PC/SC, HSMs by PKCS #11. What has no adapter yet is answered with [`Failure::NoAdapter`]; what works on
+/// Adapters of real devices: card readers by PC/SC, HSMs by PKCS #11. The line to the authority is TLS with the key in the HSM. What has no adapter yet is answered with [`Failure::NoAdapter`]; what works on
 /// the state folder alone works.
 #[derive(Default)]
 struct Production {
@@ -62,10 +61,6 @@ impl Composition for Production {
 
     fn palm_verifier(&self, _site: &Site) -> Result<Box<dyn PalmVerifier>, Failure> {
         Err(Failure::NoAdapter(Part::PalmVerifier))
-    }
-
-    fn authority_line(&self, _site: &Site, _hsm: &Arc<dyn Hsm>) -> Result<Box<dyn AuthorityLine>, Failure> {
-        Err(Failure::NoAdapter(Part::AuthorityLine))
     }
 
     fn run_own(&self, command: NoOwnCommands, _context: &Context) -> Result<Box<dyn Report>, Failure> {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use authority_link::AuthorityLine;
+use authority_link::{AuthorityLine, TlsClient};
 use biometric::PalmVerifier;
 use card_reader::CardReader;
 use card_reader::diagnosis::Finding;
@@ -285,12 +285,17 @@ impl Composition for Simulated {
         Ok(Box::new(AttendedSensor { sensor, hands, logs_on: logs_on.into(), enrols }))
     }
 
-    fn authority_line(&self, site: &Site, hsm: &Arc<dyn Hsm>) -> Result<Box<dyn AuthorityLine>, Failure> {
+    fn line_as(
+        &self,
+        site: &Site,
+        client: Option<TlsClient>,
+        hsm: &Arc<dyn Hsm>,
+    ) -> Result<Box<dyn AuthorityLine>, Failure> {
         let world = Self::world(site)?;
         let state = DiskFolder::open(&site.folder)?;
         let authority = world.folder().authority();
         let clock = Arc::clone(&site.clock);
-        line::open(&state, &site.config, &authority, self.whereabouts, Arc::clone(hsm), clock)
+        line::open((&state, &site.config), client, &authority, self.whereabouts, Arc::clone(hsm), clock)
             .map_err(crate::failure::of_line)
     }
 

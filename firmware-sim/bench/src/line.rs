@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use authority::{AuthorityCertificates, TerminalCredentials};
 use authority_link::{AuthorityLine, LineError, TlsClient, TlsLine, TlsLineConfig, TlsSetupError};
-use hsm::{Hsm, KeyName};
+use hsm::Hsm;
 use madoguchi_time::{Deadline, SharedClock};
+use orchestrator::identity;
 use orchestrator::{SiteConfig, StateError, StateFolder};
 use zeroize::Zeroizing;
 
@@ -43,35 +44,19 @@ pub enum Whereabouts {
     AsConfigured,
 }
 
-/// Sets up the line of the terminal with the state folder `state`. It is not connected yet.
+/// Sets up the line of the terminal with the state folder `state`, which on it is who `client` says. It is not connected yet.
 ///
 /// # Errors
 /// If a certificate is missing or an address can't be understood.
 pub fn open(
-    state: &dyn StateFolder,
-    site: &SiteConfig,
+    (state, site): (&dyn StateFolder, &SiteConfig),
+    client: Option<TlsClient>,
     authority: &Path,
     whereabouts: Whereabouts,
     hsm: Arc<dyn Hsm>,
     clock: SharedClock,
 ) -> Result<Box<dyn AuthorityLine>, LineSetupError> {
-    let certificate = |file: &str| {
-        let content = state.read(file)?;
-        let missing = || StateError::Damaged { file: file.to_owned(), problem: "it is missing".to_owned() };
-        Ok::<_, StateError>(content.ok_or_else(missing)?.to_vec())
-    };
-    let wrong_address = || LineSetupError::Address(site.authority_address.clone());
-    let (_, port) = site.authority_address.rsplit_once(':').ok_or_else(wrong_address)?;
-    let config = TlsLineConfig {
-        host: site.authority_name.clone(),
-        port: port.parse().map_err(|_| wrong_address())?,
-        trust_anchor: certificate(file::ANCHOR)?,
-        server_certificate: certificate(file::SERVER)?,
-        client: Some(TlsClient {
-            certificate: certificate(file::CLIENT)?,
-            key: KeyName::new(KeyName::TERMINAL_TLS),
-        }),
-    };
+    let config = identity::line_config(state, site, client)?;
     match whereabouts {
         Whereabouts::At(address) => {
             Ok(Box::new(TlsLine::new(TlsLineConfig { port: address.port(), ..config }, hsm, clock)?))
@@ -91,10 +76,7 @@ pub fn open(
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineSetupError {
-    /// `authority-address` in `terminal.toml` is no address with a port.
-    #[error("{0} is no address with a port")]
-    Address(String),
-    /// A certificate is missing or can't be read.
+    /// A certificate is missing or can't be read, or an address is wrong.
     #[error(transparent)]
     State(#[from] StateError),
     /// TLS can't be set up.

@@ -9,9 +9,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use authority_link::LineError;
+use authority_link::{LineError, Purpose};
 use hsm::custody::Ability;
 use hsm::{Hsm, KeyName};
+use orchestrator::identity::{self, IdentityError};
 use orchestrator::operators::Listed;
 use orchestrator::{ProcedureError, Role, SiteConfig, StateError, journal, logbook, operators};
 use resident_register::CsvRegister;
@@ -25,6 +26,7 @@ use crate::failure::Failure;
 use crate::messages::{Messages, Value};
 use crate::report::Report;
 use crate::screen::{Entry, Mark, Screen};
+use crate::summary::in_japan;
 
 use readers::{SeenReader, Wanted};
 
@@ -100,6 +102,7 @@ impl<C: Composition> Doctor<'_, C> {
         self.operators(&folder);
         let Some(site) = self.settings() else { return };
         self.register(&site);
+        self.certificates(&site);
         let hsm = self.hsm(&site);
         self.reader(&site);
         self.sensor(&site);
@@ -242,6 +245,34 @@ impl<C: Composition> Doctor<'_, C> {
         }
     }
 
+    /// The terminal's own certificates, one by one in the details.
+    fn certificates(&mut self, site: &Site) {
+        let own = self.composition.state(&site.folder);
+        let own = own.and_then(|state| Ok(identity::status(&*state, site.clock.wall())?));
+        let own = match own {
+            Ok(own) => own,
+            Err(failure) => return self.broken("certificates", &failure, Vec::new()),
+        };
+        let line = |own| {
+            let remarks = super::identity::remarks(self.messages, own).join(", ");
+            format!("{}: {remarks}", self.messages.get(super::identity::label(own.purpose)))
+        };
+        let details = own.iter().map(line).collect();
+        let first = own.iter().min_by_key(|own| own.not_after).filter(|_| own.len() == Purpose::BOTH.len());
+        match first {
+            None => self.broken("certificates", &procedure(IdentityError::NotEnrolled), details),
+            Some(own) if own.expired => {
+                let expired = IdentityError::Expired { purpose: own.purpose, not_after: own.not_after };
+                self.broken("certificates", &procedure(expired), details);
+            }
+            Some(own) => {
+                let day = in_japan(own.not_after).date().to_string();
+                let text = self.say("doctor-certificates", &[("day", day.into())]);
+                self.note(Check { details, ..Check::new("certificates", true, text) });
+            }
+        }
+    }
+
     fn hsm(&mut self, site: &Site) -> Option<Arc<dyn Hsm>> {
         let hsm = match self.composition.hsm(site) {
             Ok(hsm) => hsm,
@@ -257,14 +288,7 @@ impl<C: Composition> Doctor<'_, C> {
                 return None;
             }
         };
-        let own = [
-            KeyName::TERMINAL_SIGNING,
-            KeyName::TERMINAL_TLS,
-            KeyName::LOG_SIGNING,
-            KeyName::TEMPLATE_SEALING,
-            KeyName::RESIDENT_REFERENCE,
-        ];
-        let needed = own.map(KeyName::new).into_iter().chain([KeyName::card_master(site.config.card_key_version)]);
+        let needed = self.keys_needed(site, &*hsm).into_iter();
         let missing: Vec<String> = needed.filter(|name| !keys.contains(name)).map(|name| name.to_string()).collect();
         let found = self.composition.diagnose_hsm().into_iter().map(|ability| ability_text(self.messages, ability));
         let found: Vec<String> = found.collect();
@@ -279,6 +303,23 @@ impl<C: Composition> Doctor<'_, C> {
             self.unsound("hsm", "doctor-hsm-keys-missing", &args, details);
         }
         Some(hsm)
+    }
+
+    /// The names of the keys that the terminal can't do without: those of its certificates by whichever certificate is in use.
+    fn keys_needed(&self, site: &Site, hsm: &dyn Hsm) -> Vec<KeyName> {
+        let own = [KeyName::LOG_SIGNING, KeyName::TEMPLATE_SEALING, KeyName::RESIDENT_REFERENCE].map(KeyName::new);
+        let state = self.composition.state(&site.folder).ok();
+        let of_certificates = [
+            (Purpose::Messages, KeyName::new(KeyName::TERMINAL_SIGNING)),
+            (Purpose::Line, KeyName::new(KeyName::TERMINAL_TLS)),
+        ];
+        let of_certificates = of_certificates.into_iter().map(|(purpose, first)| {
+            let state = state.as_deref()?;
+            let in_use = identity::key_in_use(state, hsm, purpose, site.clock.deadline_in(PATIENCE)).ok()?;
+            Some(in_use.unwrap_or(first))
+        });
+        let masters = [KeyName::card_master(site.config.card_key_version)];
+        own.into_iter().chain(of_certificates.flatten()).chain(masters).collect()
     }
 
     fn reader(&mut self, site: &Site) {
@@ -389,6 +430,10 @@ fn ability_text(messages: &Messages, ability: Ability) -> String {
     if ability.is_weaker { messages.text("doctor-hsm-weaker", &[("text", text.into())]) } else { text }
 }
 
+fn procedure(error: IdentityError) -> Failure {
+    ProcedureError::from(error).into()
+}
+
 fn shown(path: &Path) -> String {
     path.display().to_string()
 }
@@ -424,6 +469,7 @@ fn label(name: &str) -> &'static str {
         "operators" => "check-operators",
         "settings" => "check-settings",
         "register" => "check-register",
+        "certificates" => "check-certificates",
         "hsm" => "check-hsm",
         "reader" => "part-card-reader",
         "sensor" => "part-palm-verifier",

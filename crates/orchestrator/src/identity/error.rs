@@ -1,6 +1,6 @@
 //! Why the terminal has no certificates of its own.
 
-use authority_link::{LineError, LinkError, OwnCertificateError, TlsSetupError};
+use authority_link::{LineError, LinkError, OwnCertificateError};
 use hsm::HsmError;
 use hsm::custody::CustodyError;
 use jiff::Timestamp;
@@ -47,7 +47,7 @@ pub enum IdentityError {
     NotTrusted(#[from] LinkError),
     /// The line can't be set up.
     #[error("the line can't be set up")]
-    Line(#[source] TlsSetupError),
+    Line(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The HSM has no key for the successor, and makes none for this program.
     #[error("the HSM has no key for the new certificate")]
     NoKey,
@@ -106,6 +106,7 @@ impl From<ProcedureError> for IdentityError {
         match error {
             ProcedureError::Hsm(error) => Self::Hsm(error),
             ProcedureError::State(error) => Self::State(error),
+            ProcedureError::Identity(error) => *error,
             other => Self::Log(Box::new(other)),
         }
     }

@@ -135,6 +135,19 @@ pub fn key_of(
     Err(HsmError::NoSuchKey(first).into())
 }
 
+/// The name of the key that goes with the certificate in use for a purpose, if there is one.
+///
+/// # Errors
+/// As [`key_of`].
+pub fn key_in_use(
+    state: &dyn StateFolder,
+    hsm: &dyn Hsm,
+    purpose: Purpose,
+    deadline: Deadline,
+) -> Result<Option<KeyName>, IdentityError> {
+    files::own(state, purpose)?.map(|certificate| key_of(hsm, &certificate, purpose, deadline)).transpose()
+}
+
 /// The name of the n-th key for a purpose: the first goes without a number.
 fn key_name(purpose: Purpose, generation: u32) -> KeyName {
     let first = match purpose {
@@ -197,7 +210,7 @@ pub fn open_line(
     let config = line_config(state, site, client)?;
     TlsLine::new(config, hsm, clock).map_err(|error| match error {
         TlsSetupError::Host(_) => wrong_setting("authority-name: neither a name nor an address").into(),
-        other => IdentityError::Line(other),
+        other => IdentityError::Line(other.into()),
     })
 }
 

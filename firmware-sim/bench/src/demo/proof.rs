@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use authority_link::signature::{self, SignatureError};
 use cli::{CertificateFace, Failure};
@@ -16,7 +17,7 @@ use jpki::{
     SubstitutionTable, validity,
 };
 use madoguchi_time::{ElapsingClock, SharedClock, SystemClock};
-use orchestrator::{DiskFolder, LogVerdict, Ports, ProcedureError, SiteConfig, Terminal};
+use orchestrator::{DiskFolder, LogVerdict, Ports, ProcedureError, SiteConfig, Terminal, identity};
 use rand::RngCore;
 use resident_register::CsvRegister;
 use sim_card::SimReader;
@@ -33,6 +34,9 @@ use crate::palms;
 use crate::people::{Persona, SimPeople};
 use crate::token::Tokens;
 use crate::world::{World, WorldError, parts};
+
+/// How long the HSM may take to find a key.
+const HSM: Duration = Duration::from_secs(10);
 
 /// What the card and the certificates on it are good for.
 #[derive(Default)]
@@ -215,8 +219,10 @@ pub(super) fn of_log(world: &World, tokens: &Tokens, authority: &RunningAuthorit
     let hsm = world.hsm(tokens).map_err(failure)?;
     let whereabouts = Whereabouts::At(authority.cmp);
     let folder = world.folder().authority();
-    let line =
-        line::open(&state, &site, &folder, whereabouts, Arc::clone(&hsm), Arc::clone(&clock)).map_err(of_line)?;
+    let client = identity::line_client(&state, &*hsm, clock.wall(), clock.deadline_in(HSM));
+    let client = client.map_err(ProcedureError::from)?;
+    let line = line::open((&state, &site), Some(client), &folder, whereabouts, Arc::clone(&hsm), Arc::clone(&clock))
+        .map_err(of_line)?;
     let (sensor, _) = palms::sensor(world.palms(), Arc::clone(&clock)).map_err(ProcedureError::from)?;
     let ports = Ports {
         reader: Box::new(SimReader::new("SIM-READER", Arc::clone(&clock))),
