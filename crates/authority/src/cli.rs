@@ -7,41 +7,43 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use der::{DecodePem, Encode};
-use hsm::{Hsm, HsmError, KeyKind, KeyName};
+use hsm::{HsmError, KeyCustody};
 use jpki::{IssuingProfile, Municipality};
+use key_ceremony::{CeremonyError, Installation};
 use madoguchi_time::{Clock, SharedClock, SystemClock};
 use serde_json::{Value, json};
 use spki::SubjectPublicKeyInfoOwned;
 
 use crate::authority::{AcknowledgementError, Authority};
+use crate::ceremonies::Ceremonies;
 use crate::error::SetupError;
+use crate::key_commands::{self, HsmCommand};
 use crate::service::{Addresses, Service};
 use crate::setup::{self, Config, TerminalRegistration};
 use crate::store::{PersonId, State, StoreError, TerminalId};
+use crate::terminal_commands::{self, Invite};
+
+/// How long the HSM may take to make all keys: RSA keys take their time.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Where the authority's keys are: what a composition root brings along.
 pub trait KeyStore {
-    /// Makes these keys for the authority in `dir`: in the module that `hsm` names, else in one of the store's own, where the same
-    /// seed gives the same keys.
-    ///
-    /// # Errors
-    /// If they can't be made.
-    fn create(
-        &self,
-        dir: &Path,
-        hsm: Option<&str>,
-        keys: &[(KeyName, KeyKind)],
-        seed: Option<u64>,
-    ) -> Result<Arc<dyn Hsm>, HsmError>;
-
     /// The module of the authority in `dir`: the one that `hsm` names, else the store's own.
     ///
     /// # Errors
     /// If the module can't be reached.
-    fn open(&self, dir: &Path, hsm: Option<&str>) -> Result<Arc<dyn Hsm>, HsmError>;
+    fn open(&self, dir: &Path, hsm: Option<&str>) -> Result<Arc<dyn KeyCustody>, HsmError>;
+
+    /// As [`KeyStore::open`]; a module of the store's own that is not there yet is made, and is empty. From the same seed come the same
+    /// keys.
+    ///
+    /// # Errors
+    /// If it can't be made.
+    fn begin(&self, dir: &Path, hsm: Option<&str>, seed: Option<u64>) -> Result<Arc<dyn KeyCustody>, HsmError>;
 }
 
 /// The simulated authority: 署名用認証局 and 利用者証明用認証局, with their line to the terminals.
@@ -59,6 +61,8 @@ const EXAMPLES: &str = "Examples:
   madoguchi-authority init --state /var/lib/authority
   madoguchi-authority terminal add --state /var/lib/authority counter-1 --window 13221003A \\
       --prefecture Tokyo-to --city Kiyose-shi --signing-key s.pem --tls-key t.pem --log-key l.pem
+  madoguchi-authority terminal invite --state /var/lib/authority counter-2 --by 9001 --window 13221003B \\
+      --prefecture Tokyo-to --city Kiyose-shi
   madoguchi-authority serve --state /var/lib/authority
   madoguchi-authority unsettled --state /var/lib/authority";
 
@@ -68,6 +72,9 @@ enum Command {
     Init(Init),
     /// Answer terminals, and questions about certificates
     Serve(Serve),
+    /// Set up the HSM, make, list and retire its keys: two persons, with a record to be signed
+    #[command(subcommand)]
+    Hsm(HsmCommand),
     /// Terminals that may ask
     #[command(subcommand)]
     Terminal(TerminalCommand),
@@ -78,13 +85,13 @@ enum Command {
 }
 
 #[derive(Args)]
-struct Folder {
+pub(crate) struct Folder {
     /// The authority's folder
     #[arg(long, value_name = "DIR")]
-    state: PathBuf,
+    pub(crate) state: PathBuf,
     /// One JSON document
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 #[derive(Args)]
@@ -98,6 +105,12 @@ struct Init {
     /// For which cards it issues
     #[arg(long, value_enum, default_value_t = Generation::Jpki2016)]
     generation: Generation,
+    /// Name of the one who holds the key ceremony. Not needed for a module of its own, or if `hsm init` has made the keys
+    #[arg(long, value_name = "NAME", requires = "second_person")]
+    custodian: Option<String>,
+    /// Name of the second person at the key ceremony
+    #[arg(long, value_name = "NAME", requires = "custodian")]
+    second_person: Option<String>,
     /// Where the state of certificates can be asked for; goes into each authentication certificate
     #[arg(long, value_name = "URL")]
     ocsp_url: Option<String>,
@@ -107,7 +120,7 @@ struct Init {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Generation {
+pub(crate) enum Generation {
     /// RSA-2048
     #[value(name = "jpki-2016")]
     Jpki2016,
@@ -135,7 +148,10 @@ struct Serve {
 enum TerminalCommand {
     /// Put a terminal on the allow-list, or replace the one of that name
     Add(Box<Add>),
-    /// Take a terminal off the allow-list
+    /// Put a terminal on the allow-list that fetches its certificates itself, with a secret that is told once
+    Invite(Box<Invite>),
+    /// Take a terminal off the allow-list, and revoke its certificates
+    #[command(visible_alias = "revoke")]
     Withdraw {
         /// The terminal's name
         name: String,
@@ -194,11 +210,22 @@ struct Add {
     test_peer: bool,
 }
 
+impl Generation {
+    pub(crate) fn issuing(self) -> IssuingProfile {
+        match self {
+            Self::Jpki2016 => IssuingProfile::jpki_2016(),
+            Self::JpkiNext => IssuingProfile::jpki_next(),
+        }
+    }
+}
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
-enum CommandError {
+pub(crate) enum CommandError {
     #[error(transparent)]
     Setup(#[from] SetupError),
+    #[error("the token lacks keys of the authority: name two persons (--custodian, --second-person) to have them made")]
+    NoPersons,
     #[error("no terminal is called {0}")]
     NoSuchTerminal(String),
     #[error("{0} is no public key in PEM")]
@@ -261,12 +288,29 @@ fn execute(command: Command, hsm: Option<&str>, keys: &dyn KeyStore, out: &mut d
     };
     match command {
         Command::Init(init) => initialise(&init, hsm, keys, &clock, out),
+        Command::Hsm(command) => {
+            let dir = &command.folder().state;
+            let configured = if setup::exists(dir) { setup::read_config(dir)?.hsm } else { None };
+            let named = hsm.or(configured.as_deref());
+            let custody = if command.may_begin() {
+                fs::create_dir_all(dir).map_err(|source| SetupError::Io { path: dir.clone(), source })?;
+                keys.begin(dir, named, None)?
+            } else {
+                keys.open(dir, named)?
+            };
+            command.execute(&*custody, &*clock, out)
+        }
         Command::Serve(options) => serve(Arc::new(open(&options.state)?), clock.clone(), &options, out),
         Command::Terminal(TerminalCommand::Add(add)) => {
             let authority = open(&add.state)?;
             let credentials = setup::add_terminal(&add.state, &authority, &registration(&add)?, clock.wall())?;
             let folder = setup::terminal_folder(&add.state, &credentials.terminal);
             Ok(writeln!(out, "{} may ask; what it needs is in {}", credentials.terminal, folder.display())?)
+        }
+        Command::Terminal(TerminalCommand::Invite(order)) => {
+            let by = PersonId::new(&order.by).ok_or_else(|| CommandError::NotAnId(order.by.clone()))?;
+            let told = terminal_commands::invite(&open(&order.state)?, &order, by, clock.wall())?;
+            print(out, order.json, &told)
         }
         Command::Terminal(TerminalCommand::Withdraw { name, state }) => {
             let authority = open(&state)?;
@@ -283,9 +327,11 @@ fn execute(command: Command, hsm: Option<&str>, keys: &dyn KeyStore, out: &mut d
             let (terminal, by) = looked.who()?;
             Ok(open(&looked.state)?.accept_log(&terminal, by, clock.wall())?)
         }
-        Command::Terminal(TerminalCommand::List(folder)) => print(out, &folder, &terminals(&open(&folder.state)?)?),
-        Command::Unsettled(folder) => print(out, &folder, &unsettled(&open(&folder.state)?, &*clock)?),
-        Command::Status(folder) => print(out, &folder, &status(&open(&folder.state)?, folder.json)?),
+        Command::Terminal(TerminalCommand::List(folder)) => {
+            print(out, folder.json, &terminal_commands::list(&open(&folder.state)?, clock.wall())?)
+        }
+        Command::Unsettled(folder) => print(out, folder.json, &unsettled(&open(&folder.state)?, &*clock)?),
+        Command::Status(folder) => print(out, folder.json, &status(&open(&folder.state)?, folder.json)?),
     }
 }
 
@@ -309,10 +355,7 @@ fn initialise(
     }
     let mut config = Config {
         hsm: hsm.map(str::to_owned),
-        issuing: match init.generation {
-            Generation::Jpki2016 => IssuingProfile::jpki_2016(),
-            Generation::JpkiNext => IssuingProfile::jpki_next(),
-        },
+        issuing: init.generation.issuing(),
         plain_http_cmp: init.plain_http_cmp,
         ..Config::default()
     };
@@ -320,9 +363,41 @@ fn initialise(
         config.ocsp_url.clone_from(url);
     }
     fs::create_dir_all(&init.state).map_err(|source| SetupError::Io { path: init.state.clone(), source })?;
-    let hsm = keys.create(&init.state, hsm, &setup::required_keys(&config.issuing), init.seed)?;
-    setup::initialise(&init.state, hsm, clock.clone(), &config, &[])?;
+    let custody = keys.begin(&init.state, hsm, init.seed)?;
+    make_keys(init, &config, hsm.is_some(), &*custody, &**clock, out)?;
+    setup::initialise(&init.state, custody, clock.clone(), &config, &[])?;
     Ok(writeln!(out, "an authority was made in {}", init.state.display())?)
+}
+
+/// Makes the keys that are missing. In a token, by two persons; in a module of the store's own, which protects nothing, by anybody.
+fn make_keys(
+    init: &Init,
+    config: &Config,
+    is_token: bool,
+    custody: &dyn KeyCustody,
+    clock: &dyn Clock,
+    out: &mut dyn Write,
+) -> Result<(), CommandError> {
+    let required = setup::required_keys(&config.issuing);
+    let persons = match (&init.custodian, &init.second_person) {
+        (Some(custodian), Some(second)) => [custodian.as_str(), second],
+        _ if is_token => {
+            let held = custody.keys(clock.deadline_in(PATIENCE))?;
+            let are_there = required.iter().all(|(name, _)| held.contains(name));
+            return if are_there { Ok(()) } else { Err(CommandError::NoPersons) };
+        }
+        _ => {
+            let installation = Installation::authority("", required);
+            let deadline = clock.deadline_in(PATIENCE);
+            let found = key_ceremony::examine(custody, &installation, deadline).map_err(SetupError::from)?;
+            for (name, kind) in &found.missing {
+                custody.create(name, *kind, deadline).map_err(CeremonyError::from).map_err(SetupError::from)?;
+            }
+            return Ok(());
+        }
+    };
+    let held = Ceremonies::open(&init.state, required, custody, clock)?.init(persons)?;
+    key_commands::tell(&held, false, out)
 }
 
 fn registration(add: &Add) -> Result<TerminalRegistration, CommandError> {
@@ -386,19 +461,6 @@ async fn stdin_ended() {
     drop(wait.await);
 }
 
-fn terminals(authority: &Authority) -> Result<Value, CommandError> {
-    let terminals = authority.store().terminals()?.into_iter().map(|terminal| {
-        json!({
-            "name": terminal.id.as_str(),
-            "window": terminal.window,
-            "municipality": terminal.municipality.code,
-            "authorised": terminal.authorised,
-            "test_peer": terminal.test_peer,
-        })
-    });
-    Ok(json!({ "terminals": terminals.collect::<Vec<_>>() }))
-}
-
 fn unsettled(authority: &Authority, clock: &dyn Clock) -> Result<Value, CommandError> {
     let cases = authority.store().unsettled(clock.wall())?.into_iter().map(|case| {
         json!({
@@ -448,8 +510,8 @@ fn status(authority: &Authority, with_evidence: bool) -> Result<Value, CommandEr
 }
 
 /// As one JSON document, or one line for each thing.
-fn print(out: &mut dyn Write, folder: &Folder, document: &Value) -> Result<(), CommandError> {
-    if folder.json {
+fn print(out: &mut dyn Write, json: bool, document: &Value) -> Result<(), CommandError> {
+    if json {
         return Ok(writeln!(out, "{document}")?);
     }
     for (name, value) in document.as_object().into_iter().flatten() {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use hsm::HsmError;
+use key_ceremony::CeremonyError;
 use madoguchi_time::Recovery;
 
 use crate::signer::SignError;
@@ -47,6 +48,9 @@ pub enum SetupError {
     /// The HSM failed, or lacks a key that [`required_keys`](crate::required_keys) names.
     #[error(transparent)]
     Hsm(#[from] HsmError),
+    /// The HSM's keys can't be made, or not be destroyed.
+    #[error(transparent)]
+    Ceremony(#[from] CeremonyError),
     /// A certificate could not be signed.
     #[error(transparent)]
     Sign(#[from] SignError),
@@ -70,6 +74,7 @@ impl SetupError {
     pub fn recovery(&self) -> Recovery {
         match self {
             Self::Hsm(error) | Self::Sign(SignError::Hsm(error)) => error.recovery(),
+            Self::Ceremony(error) => error.recovery(),
             Self::Store(error) => error.recovery(),
             Self::Damaged(_) => Recovery::Fatal,
             _ => Recovery::Reconfigure,

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod authority;
+pub mod ceremonies;
 mod certificate;
 pub mod cli;
 mod crl;
@@ -9,6 +10,7 @@ mod enrolling;
 mod error;
 mod exchange;
 mod issuing;
+mod key_commands;
 mod ocsp;
 mod profile;
 mod service;
@@ -16,6 +18,7 @@ mod setup;
 mod signer;
 pub mod store;
 mod telling;
+mod terminal_commands;
 mod witness;
 
 pub use authority::{AcknowledgementError, Authority, CrlError};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use authority::cli::{self, KeyStore};
-use hsm::{Hsm, HsmError, KeyKind, KeyName};
+use hsm::{HsmError, KeyCustody};
 use hsm_pkcs11::Pkcs11Hsm;
 use madoguchi_time::SystemClock;
 use rand_core::{OsRng, RngCore};
@@ -17,31 +17,24 @@ const MODULE: &str = "hsm.json";
 struct Keys;
 
 impl KeyStore for Keys {
-    fn create(
-        &self,
-        dir: &Path,
-        hsm: Option<&str>,
-        keys: &[(KeyName, KeyKind)],
-        seed: Option<u64>,
-    ) -> Result<Arc<dyn Hsm>, HsmError> {
-        if let Some(uri) = hsm {
-            return Ok(Arc::new(Pkcs11Hsm::create(uri, keys, SystemClock::shared())?));
+    fn open(&self, dir: &Path, hsm: Option<&str>) -> Result<Arc<dyn KeyCustody>, HsmError> {
+        Ok(match hsm {
+            Some(uri) => Arc::new(Pkcs11Hsm::open_uri(uri, SystemClock::shared())?),
+            None => Arc::new(SoftwareHsm::open(&dir.join(MODULE))?),
+        })
+    }
+
+    fn begin(&self, dir: &Path, hsm: Option<&str>, seed: Option<u64>) -> Result<Arc<dyn KeyCustody>, HsmError> {
+        let module = dir.join(MODULE);
+        if hsm.is_some() || module.exists() {
+            return self.open(dir, hsm);
         }
         let mut bytes = [0; 32];
         match seed {
             Some(seed) => bytes[..8].copy_from_slice(&seed.to_be_bytes()),
             None => OsRng.fill_bytes(&mut bytes),
         }
-        let empty = Provision::empty("authority", bytes);
-        let provision = keys.iter().fold(empty, |provision, (name, kind)| provision.with_key(name.clone(), *kind));
-        Ok(Arc::new(SoftwareHsm::create(&dir.join(MODULE), &provision)?))
-    }
-
-    fn open(&self, dir: &Path, hsm: Option<&str>) -> Result<Arc<dyn Hsm>, HsmError> {
-        Ok(match hsm {
-            Some(uri) => Arc::new(Pkcs11Hsm::open_uri(uri, SystemClock::shared())?),
-            None => Arc::new(SoftwareHsm::open(&dir.join(MODULE))?),
-        })
+        Ok(Arc::new(SoftwareHsm::create(&module, &Provision::empty("authority", bytes))?))
     }
 }
 

@@ -1,14 +1,9 @@
-//! Keys of a whole terminal or authority, made in its token; and, for simulated card factories alone, a key that comes from outside.
-
-use std::time::Duration;
+//! For simulated card factories alone: a key that comes from outside.
 
 use hsm::{HsmError, KeyKind, KeyName};
 use madoguchi_time::{Deadline, SharedClock};
 
 use crate::{OpenError, Pkcs11Hsm, Refusal, TokenError};
-
-/// How long a token may take to make the keys of an authority: two RSA keys, which some tokens make slowly.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Why a token does not hold the keys that it should.
 #[derive(Debug, thiserror::Error)]
@@ -55,27 +50,6 @@ impl Pkcs11Hsm {
         uri.parse::<crate::TokenUri>()?.open(clock)
     }
 
-    /// Opens the token that a URI names, and makes keys in it.
-    ///
-    /// # Errors
-    /// As [`Pkcs11Hsm::open_uri`] and [`Pkcs11Hsm::generate_all`].
-    pub fn create(uri: &str, keys: &[(KeyName, KeyKind)], clock: SharedClock) -> Result<Self, HsmError> {
-        let token = Self::open_uri(uri, clock.clone())?;
-        token.generate_all(keys, clock.deadline_in(PATIENCE))?;
-        Ok(token)
-    }
-
-    /// Makes keys in the token. If one of them can't be made, those before it are there already.
-    ///
-    /// # Errors
-    /// See [`MakingError`]; [`HsmError::SeveralKeys`] for a name that is taken: nothing is made twice.
-    pub fn generate_all(&self, keys: &[(KeyName, KeyKind)], deadline: Deadline) -> Result<(), MakingError> {
-        keys.iter().try_for_each(|(name, kind)| {
-            let made = self.generate(name, *kind, deadline)?;
-            made.map_err(|why| MakingError::Refused { key: name.clone(), why })
-        })
-    }
-
     /// Puts the master key of cards with key version `version` into the token. Its length is that of `master`.
     ///
     /// Whoever calls this has the key outside the token, and can make every card's keys. A simulated card factory must, because it
@@ -83,7 +57,7 @@ impl Pkcs11Hsm {
     /// the key is as protected as any that was made there.
     ///
     /// # Errors
-    /// As [`Pkcs11Hsm::generate_all`]; [`HsmError::WrongKind`] for a length that AES does not have.
+    /// See [`MakingError`]; [`HsmError::SeveralKeys`] if there is one already; [`HsmError::WrongKind`] for a length that AES does not have.
     #[cfg(feature = "card-factory")]
     pub fn import_card_master(&self, version: u8, master: &[u8], deadline: Deadline) -> Result<(), MakingError> {
         use hsm::AesLength::{Aes128, Aes192, Aes256};

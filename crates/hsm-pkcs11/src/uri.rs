@@ -4,6 +4,9 @@
 //! pkcs11:token=LABEL;serial=NUMBER?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/etc/madoguchi/pin
 //! ```
 //!
+//! A module that has to be told something when it is initialised is told it by `module-parameters`, an attribute of our own: NSS softokn
+//! wants `configdir='sql:…'` and more.
+//!
 //! `token` and `serial` may be left out if the module has one token only. Attributes that are not named here are refused: one that
 //! was not understood could mean another token. A PIN never stands in the URI, which is in settings and on command lines.
 
@@ -39,7 +42,8 @@ pub enum UriError {
     /// A percent sign without two hexadecimal digits, characters that are to be percent-encoded, or no UTF-8.
     #[error("{0} is not encoded as RFC 7512 has it")]
     Encoding(&'static str),
-    /// An attribute that says nothing here, or one in the wrong half. Path: `token`, `serial`; query: `module-path`, `pin-source`.
+    /// An attribute that says nothing here, or one in the wrong half. Path: `token`, `serial`; query: `module-path`,
+    /// `module-parameters`, `pin-source`.
     #[error("the attribute {0:?} means nothing here")]
     Unknown(String),
     /// An attribute that is there twice.
@@ -103,7 +107,7 @@ impl FromStr for TokenUri {
     fn from_str(text: &str) -> Result<Self, UriError> {
         let rest = text.strip_prefix(SCHEME).ok_or(UriError::Scheme)?;
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let [mut label, mut serial, mut module, mut pin_source] = [const { None }; 4];
+        let [mut label, mut serial, mut module, mut parameters, mut pin_source] = [const { None }; 5];
         for (name, value) in attributes(path, ';') {
             match name {
                 "token" => set(&mut label, "token", value)?,
@@ -114,6 +118,7 @@ impl FromStr for TokenUri {
         for (name, value) in attributes(query, '&') {
             match name {
                 "module-path" => set(&mut module, "module-path", value)?,
+                "module-parameters" => set(&mut parameters, "module-parameters", value)?,
                 "pin-source" => set(&mut pin_source, "pin-source", value)?,
                 "pin-value" => return Err(UriError::PinValue),
                 other => return Err(unknown(other, value)),
@@ -121,7 +126,7 @@ impl FromStr for TokenUri {
         }
         let module = module.filter(|path| path.starts_with('/')).ok_or(UriError::NoModule)?;
         let pin_source = pin_source.map_or(Ok(PinSource::Prompt), |source| source.parse())?;
-        Ok(Self { token: TokenSelector { module: module.into(), parameters: None, label, serial }, pin_source })
+        Ok(Self { token: TokenSelector { module: module.into(), parameters, label, serial }, pin_source })
     }
 }
 
@@ -173,7 +178,7 @@ fn decoded(value: &str) -> Option<String> {
 impl fmt::Display for TokenUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(SCHEME)?;
-        let TokenSelector { module, label, serial, .. } = &self.token;
+        let TokenSelector { module, parameters, label, serial } = &self.token;
         let mut separator = "";
         for (name, value) in [("token", label), ("serial", serial)] {
             if let Some(value) = value {
@@ -182,6 +187,9 @@ impl fmt::Display for TokenUri {
             }
         }
         write!(f, "?module-path={}", encoded(&module.display().to_string()))?;
+        if let Some(parameters) = parameters {
+            write!(f, "&module-parameters={}", encoded(parameters))?;
+        }
         write!(f, "&pin-source={}", encoded(&self.pin_source.to_string()))
     }
 }
@@ -219,6 +227,9 @@ mod tests {
         assert_eq!((uri.token.label.as_deref(), uri.token.serial.as_deref()), (Some("City Hall;1"), Some("0a1b")));
         assert_eq!(uri.pin_source, PinSource::File("/etc/pin".into()));
         assert_eq!(parsed(&uri.to_string()).unwrap(), uri);
+        let told = parsed(&format!("pkcs11:?{MODULE}&module-parameters=configdir%3D'sql:/a%20b'")).unwrap();
+        assert_eq!(told.token.parameters.as_deref(), Some("configdir='sql:/a b'"));
+        assert_eq!(parsed(&told.to_string()).unwrap(), told);
         let bare = parsed(&format!("pkcs11:?{MODULE}")).unwrap();
         assert_eq!((bare.token.label.as_ref(), bare.pin_source), (None, PinSource::Prompt));
         assert_eq!(parsed(&format!("pkcs11:token=窓口?{MODULE}")).unwrap().token.label.as_deref(), Some("窓口"));

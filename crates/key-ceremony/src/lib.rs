@@ -18,7 +18,9 @@ mod record;
 
 pub use acts::{Examination, create, examine, key_entry, retire};
 pub use installation::{Installation, InstallationKind, KeyUse};
-pub use record::{Act, Deed, FORMAT, KeyEntry, KeyFingerprint, Person, PersonsProof, Record, Sealed, VERSION};
+pub use record::{
+    Act, Deed, FORMAT, KeyEntry, KeyFingerprint, LogPosition, Person, PersonsProof, Record, Sealed, VERSION,
+};
 
 use hsm::custody::CustodyError;
 use hsm::{HsmError, KeyKind, KeyName};

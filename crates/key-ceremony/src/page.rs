@@ -41,6 +41,18 @@ impl Sealed {
             heading(page, ("廃止の理由", "Reason"))?;
             writeln!(page, "<p>{}</p>", escaped(reason))?;
         }
+        if let Some(log) = &record.log {
+            heading(page, ("この立会いより前の記録簿", "The log before this ceremony"))?;
+            open_table(page)?;
+            row(page, ("件数", "Entries"), &log.entries.to_string())?;
+            writeln!(
+                page,
+                "<tr><th>{}</th><td><code>{}</code></td></tr>",
+                labelled(("ルート", "Root (RFC 9162)")),
+                in_groups(&log.root)
+            )?;
+            close_table(page)?;
+        }
         signatures(page, record)?;
         let digest = self.digest();
         writeln!(

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::Installation;
+use crate::{CeremonyError, Installation};
 
 /// What the file is.
 pub const FORMAT: &str = "madoguchi-key-ceremony";
@@ -56,8 +56,20 @@ pub struct Record {
     /// Why a key was retired.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The log of all acts as it was when the ceremony began: of an authority, whose log has no witness but those who sign this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogPosition>,
     /// Version of the program.
     pub program: String,
+}
+
+/// A log at some time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogPosition {
+    /// How many entries it had.
+    pub entries: u64,
+    /// The root of the Merkle tree over them (RFC 9162 §2.1), in hexadecimal.
+    pub root: String,
 }
 
 /// What was done.
@@ -80,6 +92,20 @@ pub struct Person {
     /// The operator's role, if it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
+}
+
+impl Person {
+    /// Two persons as they said who they are.
+    ///
+    /// # Errors
+    /// [`CeremonyError::SamePerson`] if they are one, or one has no name.
+    pub fn declared(names: [&str; 2]) -> Result<[Self; 2], CeremonyError> {
+        let [first, second] = names.map(str::trim);
+        if first.is_empty() || second.is_empty() || first == second {
+            return Err(CeremonyError::SamePerson);
+        }
+        Ok([first, second].map(|id| Self { id: id.to_owned(), role: None }))
+    }
 }
 
 /// How the persons of a ceremony are known.
@@ -213,6 +239,7 @@ impl Record {
             honesty: None,
             keys: Vec::new(),
             reason: None,
+            log: None,
             program: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

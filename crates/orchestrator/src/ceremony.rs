@@ -71,7 +71,7 @@ pub fn set_up_keys(
     if !operators::nobody_was_ever_enrolled(state)? {
         return Err(ProcedureError::NotAllowed);
     }
-    let persons = declared(persons)?;
+    let persons = Person::declared(persons).map_err(ProcedureError::Keys)?;
     let installation = installation(&site, is_simulated);
     let deadline = clock.deadline_in(PATIENCE);
     let record = Record::begin(Act::Init, &installation, custody, persons, PersonsProof::Declared, clock.wall());
@@ -138,15 +138,6 @@ pub fn records(state: &dyn StateFolder) -> Result<Vec<Sealed>, StateError> {
     names.filter_map(|name| read(name).transpose()).collect()
 }
 
-/// The two persons as they said who they are.
-fn declared(persons: [&str; 2]) -> Result<[Person; 2], CeremonyError> {
-    let [first, second] = persons.map(str::trim);
-    if first.is_empty() || second.is_empty() || first == second {
-        return Err(CeremonyError::SamePerson);
-    }
-    Ok([first, second].map(|id| Person { id: id.to_owned(), role: None }))
-}
-
 /// The terminal, as ceremonies know it.
 pub(crate) fn installation(site: &SiteConfig, is_simulated: bool) -> Installation {
     Installation { is_simulated, ..Installation::terminal(&site.terminal, site.card_key_version) }
@@ -171,6 +162,15 @@ impl<'a> Book<'a> {
         Self { state, log, custody, clock, deadline: clock.deadline_in(PATIENCE) }
     }
 
+    /// Tries the HSM. That it gave a key away is noted before it is told.
+    pub(crate) fn examine(&mut self, installation: &Installation) -> Result<Examination, ProcedureError> {
+        let examined = key_ceremony::examine(self.custody, installation, self.deadline);
+        if let Err(CeremonyError::Custody(CustodyError::Dishonest(leak))) = &examined {
+            self.note(What::key(What::PROVE_HONESTY, leak.way.code()))?;
+        }
+        Ok(examined?)
+    }
+
     /// Makes what is missing. `made` was made already.
     pub(crate) fn make_missing(
         mut self,
@@ -178,7 +178,7 @@ impl<'a> Book<'a> {
         found: &Examination,
         made: Option<KeyEntry>,
     ) -> Result<Ceremony, ProcedureError> {
-        self.note(What::key(What::PROVE_HONESTY, "done"))?;
+        self.note_honesty(found)?;
         record.honesty = Some((&found.honesty).into());
         for key in &found.found {
             record.keys.push(key_ceremony::key_entry(self.custody, key, Deed::Found, self.deadline)?);
@@ -201,7 +201,7 @@ impl<'a> Book<'a> {
         name: &KeyName,
         kind: KeyKind,
     ) -> Result<Ceremony, ProcedureError> {
-        self.note(What::key(What::PROVE_HONESTY, "done"))?;
+        self.note_honesty(found)?;
         record.honesty = Some((&found.honesty).into());
         record.keys.push(self.create(name, kind)?);
         self.keep(record)
@@ -237,6 +237,11 @@ impl<'a> Book<'a> {
         };
         self.log.close(self.state, intent, outcome, None, self.clock.wall())?;
         done.map_err(|error| CeremonyError::from(error).into())
+    }
+
+    fn note_honesty(&mut self, found: &Examination) -> Result<(), ProcedureError> {
+        let detail = if found.honesty.refused == 0 { "not-tried" } else { "done" };
+        self.note(What::key(What::PROVE_HONESTY, detail))
     }
 
     fn note(&mut self, what: What<'_>) -> Result<(), ProcedureError> {

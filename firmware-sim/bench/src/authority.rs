@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use authority::cli::KeyStore;
 use authority::{AuthorityCertificates, Config, SetupError, TerminalCredentials, TerminalRegistration};
-use hsm::{Hsm, HsmError, KeyKind, KeyName};
+use hsm::{Hsm, HsmError, KeyCustody};
 use hsm_pkcs11::Pkcs11Hsm;
 use jpki::IssuingProfile;
+use key_ceremony::Installation;
 use madoguchi_time::{SharedClock, SystemClock};
 use serde::Deserialize;
 use sim_hsm::{Provision, SoftwareHsm};
@@ -52,7 +53,9 @@ impl AuthorityFolder {
         clock: SharedClock,
     ) -> Result<(AuthorityCertificates, TerminalCredentials), WorldError> {
         let hsm: Arc<dyn Hsm> = match token {
-            Some(token) => Arc::new(token.create(&authority::required_keys(issuing))?),
+            Some(token) => {
+                Arc::new(token.provision(&Installation::authority("authority", authority::required_keys(issuing)))?)
+            }
             None => {
                 let provision = parts::authority_provision(seed, issuing);
                 Arc::new(SoftwareHsm::create(&self.0.join(MODULE), &provision)?)
@@ -126,26 +129,19 @@ pub struct RunningAuthority {
 pub struct Keys;
 
 impl KeyStore for Keys {
-    fn create(
-        &self,
-        dir: &Path,
-        hsm: Option<&str>,
-        keys: &[(KeyName, KeyKind)],
-        seed: Option<u64>,
-    ) -> Result<Arc<dyn Hsm>, HsmError> {
-        if let Some(uri) = hsm {
-            return Ok(Arc::new(Pkcs11Hsm::create(uri, keys, SystemClock::shared())?));
-        }
-        let seed = seed.unwrap_or_else(rand::random);
-        let empty = Provision::empty("authority", parts::draw(seed, "authority HSM", 0));
-        let provision = keys.iter().fold(empty, |provision, (name, kind)| provision.with_key(name.clone(), *kind));
-        Ok(Arc::new(SoftwareHsm::create(&dir.join(MODULE), &provision)?))
-    }
-
-    fn open(&self, dir: &Path, hsm: Option<&str>) -> Result<Arc<dyn Hsm>, HsmError> {
+    fn open(&self, dir: &Path, hsm: Option<&str>) -> Result<Arc<dyn KeyCustody>, HsmError> {
         Ok(match hsm {
             Some(uri) => Arc::new(Pkcs11Hsm::open_uri(uri, SystemClock::shared())?),
             None => Arc::new(SoftwareHsm::open(&dir.join(MODULE))?),
         })
+    }
+
+    fn begin(&self, dir: &Path, hsm: Option<&str>, seed: Option<u64>) -> Result<Arc<dyn KeyCustody>, HsmError> {
+        let module = dir.join(MODULE);
+        if hsm.is_some() || module.exists() {
+            return self.open(dir, hsm);
+        }
+        let seed = parts::draw(seed.unwrap_or_else(rand::random), "authority HSM", 0);
+        Ok(Arc::new(SoftwareHsm::create(&module, &Provision::empty("authority", seed))?))
     }
 }

@@ -43,6 +43,7 @@ pub(crate) fn failure(error: WorldError) -> Failure {
         | WorldError::Personalisation(PersonalisationError::Memory(NvmError::Io(_))) => ("error-world-card-io", vec![]),
         WorldError::Personalisation(_) | WorldError::Card(_) => ("error-world-card", vec![]),
         WorldError::Token(_)
+        | WorldError::Keys(_)
         | WorldError::Register(_)
         | WorldError::Hsm(_)
         | WorldError::State(_)
@@ -51,6 +52,7 @@ pub(crate) fn failure(error: WorldError) -> Failure {
                 WorldError::Token(error) => return token::unusable(error),
                 WorldError::Register(error) => error.into(),
                 WorldError::Hsm(error) => error.into(),
+                WorldError::Keys(error) => error.into(),
                 WorldError::State(error) => error.into(),
                 WorldError::Terminal(error) => error,
                 other => return own("error-other", [], other),

@@ -1,16 +1,18 @@
 //! Real tokens in the place of software HSMs: the terminal's, and the authority's.
 
 use cli::Failure;
-use hsm::{KeyKind, KeyName};
+use hsm::KeyCustody;
+use hsm::custody::CustodyError;
 use hsm_pkcs11::{OpenError, Pin, PinSource, Pkcs11Hsm, TokenUri};
+use key_ceremony::{CeremonyError, Installation};
 use madoguchi_time::{Clock, ElapsingClock};
 use orchestrator::{DiskFolder, SiteConfig};
 use secrecy::ExposeSecret;
 
 use crate::world::{WorldError, WorldFolder};
 
-/// How long a token may take to make keys: RSA keys take their time.
-const MAKING: std::time::Duration = std::time::Duration::from_secs(120);
+/// How long a token may take to be tried and to make keys: RSA keys take their time.
+const MAKING: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// A token, with its PIN, which is read once: from a file descriptor it can't be read again.
 pub struct Token {
@@ -72,14 +74,20 @@ impl Token {
         self.uri.open_with(self.pin.clone(), ElapsingClock::shared())
     }
 
-    /// Opens it and makes keys in it.
+    /// Opens it, tries whether it keeps its keys, and makes those of an installation in it.
     ///
     /// # Errors
-    /// If one of them is there already, or can't be made.
-    pub(crate) fn create(&self, keys: &[(KeyName, KeyKind)]) -> Result<Pkcs11Hsm, WorldError> {
+    /// If it gives a key away, holds any already, or can't make one.
+    pub(crate) fn provision(&self, installation: &Installation) -> Result<Pkcs11Hsm, WorldError> {
         let hsm = self.open()?;
         let deadline = ElapsingClock::shared().deadline_in(MAKING);
-        hsm.generate_all(keys, deadline).map_err(hsm::HsmError::from)?;
+        let examination = key_ceremony::examine(&hsm, installation, deadline)?;
+        if let Some(key) = examination.found.into_iter().next() {
+            return Err(CeremonyError::from(CustodyError::NameTaken(key.name)).into());
+        }
+        for (name, kind) in &examination.missing {
+            hsm.create(name, *kind, deadline).map_err(CeremonyError::from)?;
+        }
         Ok(hsm)
     }
 

@@ -21,8 +21,8 @@ impl Terminal {
         is_simulated: bool,
     ) -> Result<Ceremony, ProcedureError> {
         let (installation, record) = self.begin_ceremony(Act::Init, custody, second, is_simulated)?;
-        let book = self.book(custody);
-        let found = key_ceremony::examine(custody, &installation, book.deadline)?;
+        let mut book = self.book(custody);
+        let found = book.examine(&installation)?;
         book.make_missing(record, &found, None)
     }
 
@@ -39,8 +39,8 @@ impl Terminal {
     ) -> Result<Ceremony, ProcedureError> {
         let (installation, record) = self.begin_ceremony(Act::Create, custody, second, is_simulated)?;
         let kind = installation.kind_of(name, kind)?;
-        let book = self.book(custody);
-        let found = key_ceremony::examine(custody, &installation, book.deadline)?;
+        let mut book = self.book(custody);
+        let found = book.examine(&installation)?;
         book.make_one(record, &found, name, kind)
     }
 

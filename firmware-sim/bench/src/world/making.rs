@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hsm::{Hsm, HsmError, KeyKind, KeyName};
+use hsm::{Hsm, HsmError};
 use hsm_pkcs11::Pkcs11Hsm;
 use jiff::civil::{Date, date};
 use jpki::IssuingProfile;
+use key_ceremony::Installation;
 use madoguchi_time::{Clock, ElapsingClock, SharedClock};
 use orchestrator::{DiskFolder, EnrolOrder, Ports, ProcedureError, Role, SiteConfig, StateFolder, Terminal};
 use resident_register::{CsvRegister, RegisterError};
@@ -168,10 +169,7 @@ impl Making {
         folder: &WorldFolder,
         issuing: &IssuingProfile,
     ) -> Result<Pkcs11Hsm, WorldError> {
-        let provision = parts::terminal_provision(self.seed, issuing);
-        let own = provision.keys().filter(|(_, kind)| !matches!(kind, KeyKind::CardMaster(_)));
-        let own: Vec<(KeyName, KeyKind)> = own.map(|(name, kind)| (name.clone(), kind)).collect();
-        let hsm = token.create(&own)?;
+        let hsm = token.provision(&Installation::terminal(parts::TERMINAL, parts::CARD_KEY_VERSION))?;
         let factory = SoftwareHsm::create(&folder.card_factory(), &parts::factory_provision(self.seed, issuing))?;
         let master = factory.card_master(parts::CARD_KEY_VERSION)?;
         let deadline = ElapsingClock::shared().deadline_in(HSM);

@@ -29,6 +29,7 @@ use authority::SetupError;
 use hsm::{Hsm, HsmError};
 use hsm_pkcs11::OpenError;
 use jpki::{CertificateKind, IssuingProfile, Resident};
+use key_ceremony::CeremonyError;
 use orchestrator::{ProcedureError, StateError};
 use resident_register::{CsvRegister, FaultyLine, RegisterError, ResidentRegister};
 use serde::{Deserialize, Serialize};
@@ -116,6 +117,9 @@ pub enum WorldError {
     /// A token can't be used.
     #[error(transparent)]
     Token(#[from] OpenError),
+    /// A token is not fit for keys, or has some already.
+    #[error(transparent)]
+    Keys(#[from] CeremonyError),
     /// The authority can't be made.
     #[error(transparent)]
     Authority(#[from] SetupError),
