@@ -1,151 +1,91 @@
-//! Measures the matcher on synthetic palms: error rates at the fixed threshold, equal error rate, time per operation.
+//! Measures the matcher on synthetic palms, in both lights: `accuracy [IDENTITIES] [A|B] [FIRST SEED] [PEOPLE WHO FORGE]`.
 //!
-//! `accuracy [IDENTITIES] [FIRST SEED]`. The threshold was fixed on seeds 20000 to 20399: measure on others. Enrolment is at
-//! level 1 with three templates; each condition takes three pictures a person. The figures rank methods and find
-//! regressions; they say nothing about people.
+//! Thresholds were fixed on seeds 20000 and up of family A: measure on others. Enrolment is at level 1 with three templates;
+//! each condition takes three captures a person. The figures rank methods and find regressions; they say nothing about
+//! people.
 
-use std::time::{Duration, Instant};
+use palm_vein::TWO_LIGHT_THRESHOLD;
+use palm_vein::evaluation::{Bootstrap, upper_bound};
+use sim_palm_sensor::synth::{Artefact, Family, Level, Negative, Veins};
+use sim_palm_sensor::trial::{Gallery, Presented};
 
-use palm_vein::{MATCH_THRESHOLD, Palm, PalmImage, PalmTemplate, QualityIssue, Shot, extract};
-use sim_palm_sensor::synth::{Level, MICROMETRES_PER_PIXEL, PalmSeeds, Side, SyntheticPalm, Veins};
-
-/// Pictures a person in each condition: the attempts of one transaction.
+/// Captures of a person in each condition: the attempts of one transaction.
 const ATTEMPTS: u64 = 3;
-/// Added to a seed for the parts of somebody else.
-const OTHER: u64 = 1 << 32;
-
-struct Condition {
-    name: &'static str,
-    level: Level,
-    veins: Veins,
-    /// Whose hand it is that claims to be the enrolled person's.
-    seeds: fn(u64) -> PalmSeeds,
-}
-
-fn same(seed: u64) -> PalmSeeds {
-    PalmSeeds::of_person(seed, Side::Right)
-}
-
-const CONDITIONS: [Condition; 8] = [
-    Condition { name: "L0 guided", level: Level::L0, veins: Veins::Normal, seeds: same },
-    Condition { name: "L1 normal", level: Level::L1, veins: Veins::Normal, seeds: same },
-    Condition { name: "L2 hard", level: Level::L2, veins: Veins::Normal, seeds: same },
-    Condition { name: "L3 extreme", level: Level::L3, veins: Veins::Normal, seeds: same },
-    Condition { name: "L1 faint veins", level: Level::L1, veins: Veins::Faint, seeds: same },
-    Condition { name: "veins removed", level: Level::L1, veins: Veins::Removed, seeds: same },
-    Condition {
-        name: "same skin, other veins",
-        level: Level::L1,
-        veins: Veins::Normal,
-        seeds: |seed| PalmSeeds { veins: seed + OTHER, ..same(seed) },
-    },
-    Condition {
-        name: "other skin, same veins",
-        level: Level::L1,
-        veins: Veins::Normal,
-        seeds: |seed| PalmSeeds { skin: seed + OTHER, ..same(seed) },
-    },
-];
-
-/// The shortest times seen: what else runs on the machine only adds to them.
-struct Times {
-    grow: Duration,
-    photograph: Duration,
-    extract: Duration,
-    compare: Duration,
-}
-
-fn fastest<T>(time: &mut Duration, work: impl FnOnce() -> T) -> T {
-    let start = Instant::now();
-    let result = work();
-    *time = start.elapsed().min(*time);
-    result
-}
+/// Strangers with whom each person's first capture is compared.
+const STRANGERS: usize = 200;
+const DRAWS: usize = 300;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let identities: u64 = arguments.next().map_or(Ok(60), |text| text.parse())?;
+    let family = match arguments.next().as_deref() {
+        None | Some("B") => Family::B,
+        Some("A") => Family::A,
+        Some(other) => return Err(format!("no family {other}").into()),
+    };
     let first: u64 = arguments.next().map_or(Ok(1_000_000), |text| text.parse())?;
-    let max = Duration::MAX;
-    let mut times = Times { grow: max, photograph: max, extract: max, compare: max };
-    let enrolled: Vec<Vec<PalmTemplate>> = (first..first + identities).map(enrol).collect();
+    let forgers: usize = arguments.next().map_or(Ok(40), |text| text.parse())?;
+    let gallery = Gallery::enrol(family, first..first + identities, 3);
+    println!("family {family:?}, seeds from {first}: {} of {identities} enrolled", gallery.people());
 
-    println!("{identities} identities from seed {first}, threshold {MATCH_THRESHOLD}");
-    println!(
-        "{:<24}{:>9}{:>9}{:>9}{:>10}{:>10}{:>11}{:>11}",
-        "", "refused", "FNMR", "EER", "FNMR 3x3", "FMR", "impostors", "strongest"
-    );
-    for condition in &CONDITIONS {
-        measure(condition, first, &enrolled, &mut times);
-    }
-    let Times { grow, photograph, extract, compare } = times;
-    println!("grow {grow:.1?}, photograph {photograph:.1?}, extract {extract:.1?}, compare 1:1 {compare:.1?}");
-    Ok(())
-}
-
-/// Three good captures at level 1.
-fn enrol(seed: u64) -> Vec<PalmTemplate> {
-    let palm = SyntheticPalm::new(same(seed));
-    let captures = (1000..1100).filter_map(|take| capture(&palm, Level::L1, take, Veins::Normal).ok());
-    captures.take(3).map(|palm| palm.template()).collect()
-}
-
-fn capture(palm: &SyntheticPalm, level: Level, take: u64, veins: Veins) -> Result<Palm, QualityIssue> {
-    extract(&Shot::near_infrared(&palm.photograph(level, take, veins), MICROMETRES_PER_PIXEL))
-}
-
-fn measure(condition: &Condition, first: u64, enrolled: &[Vec<PalmTemplate>], times: &mut Times) {
-    let (mut refused, mut failed_transactions) = (0, 0);
-    let (mut genuine, mut impostor) = (Vec::new(), Vec::new());
-    for (person, templates) in enrolled.iter().enumerate() {
-        let seed = first + person as u64;
-        let palm = fastest(&mut times.grow, || SyntheticPalm::new((condition.seeds)(seed)));
-        let mut is_recognised = false;
-        for take in 0..ATTEMPTS {
-            let image: PalmImage =
-                fastest(&mut times.photograph, || palm.photograph(condition.level, take, condition.veins));
-            let start = Instant::now();
-            let Ok(probe) = extract(&Shot::near_infrared(&image, MICROMETRES_PER_PIXEL)) else {
-                refused += 1;
-                continue;
-            };
-            times.extract = times.extract.min(start.elapsed());
-            let scores = templates.iter().map(|template| probe.similarity(template)).collect::<Vec<_>>();
-            is_recognised |= scores.iter().any(|&score| score >= MATCH_THRESHOLD);
-            genuine.extend(scores.first());
-            if take == 0 {
-                let others = enrolled.iter().enumerate().filter(|(other, _)| *other != person);
-                impostor.extend(others.filter_map(|(_, templates)| {
-                    let template = templates.first()?;
-                    Some(fastest(&mut times.compare, || probe.similarity(template)))
-                }));
-            }
+    let hands = [
+        ("L0 guided", Presented::Hand(Level::L0, Veins::Normal)),
+        ("L1 normal", Presented::Hand(Level::L1, Veins::Normal)),
+        ("L2 hard", Presented::Hand(Level::L2, Veins::Normal)),
+        ("L3 extreme", Presented::Hand(Level::L3, Veins::Normal)),
+        ("L1 faint veins", Presented::Hand(Level::L1, Veins::Faint)),
+        ("other skin, same veins", Presented::Negative(Negative::OtherSkinSameVeins)),
+    ];
+    println!("{:24}{:>8}{:>22}{:>22}{:>30}{:>12}", "", "FTA", "EER", "FNMR at threshold", "FMR", "not recogn.");
+    for (name, what) in hands {
+        let outcome = gallery.present(what, gallery.people(), ATTEMPTS, STRANGERS);
+        let bootstrap = Bootstrap::new(&outcome.scores, DRAWS, 1);
+        let (eer, rates) = (outcome.scores.equal_error_rate(), outcome.scores.rates_at(TWO_LIGHT_THRESHOLD));
+        let (eers, fnmrs) =
+            (bootstrap.equal_error_rate(&outcome.scores), bootstrap.fnmr_at(&outcome.scores, TWO_LIGHT_THRESHOLD));
+        let bound = bootstrap.fmr_bound_at(&outcome.scores, TWO_LIGHT_THRESHOLD);
+        let interval =
+            |rate: f64, low: f64, high: f64| format!("{:.2} [{:.2}, {:.2}] %", 100.0 * rate, 100.0 * low, 100.0 * high);
+        println!(
+            "{name:24}{:>7.1}%{:>22}{:>22}{:>30}{:>6} of {}",
+            100.0 * outcome.failure_to_acquire(),
+            interval(eer, eers.low, eers.high),
+            interval(rates.fnmr(), fnmrs.low, fnmrs.high),
+            format!("{} of {} (≤ {bound:.1e})", rates.false_matches, rates.impostor),
+            outcome.people - outcome.transactions_accepted,
+            outcome.people,
+        );
+        for fmr in [1e-4, 1e-5] {
+            let (at, interval) = (outcome.scores.at_fmr(fmr), bootstrap.fnmr_at_fmr(&outcome.scores, fmr));
+            println!(
+                "    FNMR at FMR {fmr:.0e}: {:.2} [{:.2}, {:.2}] % (threshold {:.3}, {} false matches)",
+                100.0 * at.fnmr(),
+                100.0 * interval.low,
+                100.0 * interval.high,
+                at.threshold,
+                at.false_matches,
+            );
         }
-        failed_transactions += u32::from(!is_recognised);
     }
-    let percent = |count: usize, of: usize| 100.0 * count as f32 / of.max(1) as f32;
-    let missed = genuine.iter().filter(|&&score| score < MATCH_THRESHOLD).count();
-    let false_matches = impostor.iter().filter(|&&score| score >= MATCH_THRESHOLD).count();
-    println!(
-        "{:<24}{:>8.1}%{:>8.2}%{:>8.2}%{:>9.2}%{:>10.1e}{:>11}{:>11.3}",
-        condition.name,
-        percent(refused, enrolled.len() * ATTEMPTS as usize),
-        percent(missed, genuine.len()),
-        100.0 * equal_error_rate(&mut genuine, &mut impostor),
-        percent(failed_transactions as usize, enrolled.len()),
-        false_matches as f32 / impostor.len().max(1) as f32,
-        impostor.len(),
-        impostor.last().copied().unwrap_or_default(),
-    );
-}
 
-/// Where as many genuine comparisons fall below a threshold as impostors above. Sorts both.
-fn equal_error_rate(genuine: &mut [f32], impostor: &mut [f32]) -> f32 {
-    genuine.sort_by(f32::total_cmp);
-    impostor.sort_by(f32::total_cmp);
-    let rates = genuine.iter().enumerate().map(|(missed, score)| {
-        let accepted = impostor.len() - impostor.partition_point(|other| other < score);
-        (missed as f32 / genuine.len() as f32).max(accepted as f32 / impostor.len().max(1) as f32)
-    });
-    rates.fold(1.0, f32::min)
+    println!("{:24}{:>10}{:>10}{:>10}{:>20}  refused for", "", "captures", "refused", "accepted", "transactions");
+    let negatives = [Negative::VeinsRemoved, Negative::SameSkinOtherVeins]
+        .map(|negative| (format!("{negative:?}"), Presented::Negative(negative), gallery.people()));
+    let artefacts = Artefact::ALL.map(|artefact| (format!("{artefact:?}"), Presented::Artefact(artefact), forgers));
+    for (name, what, people) in negatives.into_iter().chain(artefacts) {
+        let outcome = gallery.present(what, people, ATTEMPTS, 0);
+        println!(
+            "{name:24}{:>10}{:>10}{:>10}{:>20}  {:?}",
+            outcome.captures,
+            outcome.refusals(),
+            format!(
+                "{} ≤{:.1}%",
+                outcome.accepted,
+                100.0 * upper_bound(outcome.accepted as u64, outcome.captures as u64)
+            ),
+            format!("{} of {}", outcome.transactions_accepted, outcome.people),
+            outcome.refused,
+        );
+    }
+    Ok(())
 }

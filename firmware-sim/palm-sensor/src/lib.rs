@@ -36,6 +36,7 @@ mod picture;
 mod runner;
 mod stage;
 pub mod synth;
+pub mod trial;
 pub mod uhid;
 
 pub use codec::encode_med_rice;
