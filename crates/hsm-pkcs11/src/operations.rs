@@ -53,7 +53,12 @@ impl Pkcs11Hsm {
         };
         let until = Until { deadline: clock.deadline_in(PROBING), clock: Arc::clone(&clock) };
         let capabilities = Capabilities::probe(&token, &until)?;
-        if capabilities.aes_cmac && !capabilities.sp800_108 {
+        // Of no concern where no cards are.
+        let holds_card_masters = |session: &Call<'_>| {
+            let (keys, _) = objects::all(session)?;
+            Ok(keys.iter().any(|key| matches!(key.kind, KeyKind::CardMaster(_))))
+        };
+        if capabilities.aes_cmac && !capabilities.sp800_108 && token.work(&until, holds_card_masters)? {
             tracing::warn!(
                 serial = identity.serial,
                 "this HSM has no SP 800-108 derivation: cards' keys are computed by AES-CMAC and are on the host while they are used"
