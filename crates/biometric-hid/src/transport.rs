@@ -81,8 +81,7 @@ impl HidTransport for HidapiTransport {
     }
 
     fn read_report(&mut self, deadline: Deadline) -> Result<Option<Zeroizing<Vec<u8>>>, HidError> {
-        // One byte more than a report has, so that a longer one is seen to be one.
-        let mut report = Zeroizing::new(vec![0; self.report_size + 1]);
+        let mut report = Zeroizing::new(vec![0; self.report_size]);
         loop {
             let left = deadline.remaining(&*self.clock).min(LONGEST_WAIT);
             // Rounded up, so that the last millisecond is waited for and not spun through.

@@ -12,12 +12,13 @@ use std::thread;
 use std::time::Duration;
 
 use biometric::hid::{HidError, HidPalmSensor, HidTransport};
-use biometric::{CaptureOutcome, PalmSensor, RetryReason, SensorError};
+use biometric::{CaptureOutcome, PalmImage, PalmSensor, RetryReason, SensorError};
 use jiff::Timestamp;
 use madoguchi_time::{Clock, Deadline, SystemClock, VirtualClock};
 use sim_palm_sensor::control::{ControlError, VOCABULARY, converse, obey};
+use sim_palm_sensor::synth::Frames;
 use sim_palm_sensor::uhid::{self, UhidSensor, kind, report_descriptor};
-use sim_palm_sensor::{SimPalmControl, plug_in, trusted_by_tests};
+use sim_palm_sensor::{Presentation, SimPalmControl, plug_in, trusted_by_tests};
 use zeroize::Zeroizing;
 
 #[test]
@@ -137,7 +138,9 @@ fn the_sensor_is_a_device_of_the_kernel() {
         theirs.set_read_timeout(Some(Duration::from_secs(60))).expect("a limit");
         let clock = SystemClock::shared();
         let (_, control) = plug_in(clock.clone(), "SIM-PALM-U", report_size);
-        obey(&control, "HAND 417 L0").expect("a hand");
+        // Made at once: nobody waits for it in real time.
+        let image = PalmImage::from_pixels(vec![90; PalmImage::PIXELS]).expect("as many pixels as a palm image has");
+        control.rest(Presentation::Frames(Frames { near_infrared: image.clone(), red: image }));
         let stops = Arc::new(AtomicBool::new(false));
         let runner = {
             let (stops, control) = (stops.clone(), control.clone());

@@ -224,7 +224,7 @@ fn a_sensor_of_an_unknown_model_is_refused_before_anything_is_captured() {
     let bench = Bench::new();
     let transport = bench.control.open().expect("a plugged-in sensor");
     let refused = HidPalmSensor::open(transport, &TrustedModels::default(), bench.clock.clone(), bench.deadline());
-    let error = refused.err().expect("a refusal");
+    let error = refused.expect_err("a refusal");
     assert!(matches!(error, SensorError::Untrusted(_)) && error.recovery() == Recovery::Reconfigure, "{error:?}");
     assert_eq!(bench.control.captures(), 0);
     // A test terminal's table has the simulated model, and marks it as one for tests.
