@@ -8,15 +8,17 @@
 //! 1. The hand is what is brighter than the background (threshold after Otsu 1979). The palm is where the largest inscribed
 //!    disc lies; half of the disc's size is taken out of the scale.
 //! 2. A square of 77 mm around it is resampled to 128 × 128 pixels and put in relation to its local brightness.
-//! 3. Twelve Gabor filters find dark lines. Where a line is strong enough, its direction is coded in one of six sectors
+//! 3. With a picture in red light: the two are laid over each other by the fine structures of the skin, and what red light
+//!    shows is taken out. Creases go, veins stay. What the two have in common tells a [living hand](Presentation) from a print.
+//! 4. Twelve Gabor filters find dark lines. Where a line is strong enough, its direction is coded in one of six sectors
 //!    (competitive code, Kong and Zhang 2004).
-//! 4. Two palms are compared over rotations of ±15° and shifts of ±12 mm, first coarsely, then finely; then sixteen blocks look for
+//! 5. Two palms are compared over rotations of ±15° and shifts of ±12 mm, first coarsely, then finely; then sixteen blocks look for
 //!    their own best place nearby, because skin stretches.
 //!
 //! # What this is not
-//! The figures behind [`MATCH_THRESHOLD`] were measured on synthetic palms: they find regressions and rank methods, and
-//! say nothing about people. There is no detection of artefacts beyond the demand that there be veins. Creases of the skin are visible in
-//! near-infrared light too and contribute to a match.
+//! The figures behind the thresholds were measured on synthetic palms: they find regressions and rank methods, and say
+//! nothing about people. With near-infrared light alone, creases of the skin contribute to a match, and artefacts are noticed only
+//! by their lack of veins. `docs/palm-vein.md` has the figures.
 
 pub mod evaluation;
 mod image;
@@ -32,7 +34,7 @@ mod skin;
 mod template;
 
 pub use image::{PalmImage, WrongSize};
-pub use palm::{MATCH_THRESHOLD, Palm, TWO_LIGHT_THRESHOLD, extract, presentation};
+pub use palm::{MATCH_THRESHOLD, Palm, RegionOfInterest, TWO_LIGHT_THRESHOLD, extract, presentation};
 pub use presentation::Presentation;
 pub use quality::QualityIssue;
 pub use shot::Shot;

@@ -1,8 +1,11 @@
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 use crate::matching::Probe;
 use crate::plane::Plane;
 use crate::quality::VeinLimits;
+use crate::region::{PalmPlace, Region};
 use crate::ridges::LineFilter;
 use crate::template::Lights;
 use crate::{PalmTemplate, Presentation, QualityIssue, Shot, quality, region, ridges, skin};
@@ -49,6 +52,36 @@ pub fn presentation(shot: &Shot<'_>) -> Result<Option<Presentation>, QualityIssu
     Ok(Sight::of(shot)?.presentation)
 }
 
+/// The square of a palm in which veins are looked for, as other methods may take it. For measuring the method only.
+pub struct RegionOfInterest {
+    /// Grey levels, [`RegionOfInterest::SIZE`] rows of as many pixels.
+    pub grey: Zeroizing<Vec<u8>>,
+    /// For each pixel whether it is well inside the hand.
+    pub inside: Zeroizing<Vec<bool>>,
+}
+
+impl RegionOfInterest {
+    /// Pixels in a row, and rows. A pixel is 0.6 mm of a palm of usual size.
+    pub const SIZE: usize = region::ROI;
+
+    /// Cuts it out of a picture in near-infrared light.
+    ///
+    /// # Errors
+    /// The first reason not to use the picture.
+    pub fn of(shot: &Shot<'_>) -> Result<Self, QualityIssue> {
+        let region = Sight::region(shot)?.1;
+        let grey = region.grey.values.iter().map(|grey| grey.round() as u8).collect();
+        let inside = region.inside.values.iter().map(|&inside| inside > 0.0).collect();
+        Ok(Self { grey: Zeroizing::new(grey), inside: Zeroizing::new(inside) })
+    }
+}
+
+impl fmt::Debug for RegionOfInterest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RegionOfInterest(..)")
+    }
+}
+
 /// The palm in a shot that is good enough.
 struct Sight {
     /// Where the palm is.
@@ -64,13 +97,8 @@ impl Sight {
     const SURROUNDINGS: [f32; 2] = [9.0, 6.0];
 
     fn of(shot: &Shot<'_>) -> Result<Self, QualityIssue> {
-        let pixel_mm = f32::from(shot.micrometres_per_pixel.max(1)) / 1000.0;
-        let image = shot.near_infrared;
-        let place = region::locate(image, pixel_mm).ok_or(QualityIssue::NoHand)?;
-        quality::judge_place(&place)?;
-        let region = place.cut(image, pixel_mm, [0.0; 2]);
-        quality::judge_light(&region)?;
-        quality::judge_sharpness(image, &place, pixel_mm)?;
+        let (place, region) = Self::region(shot)?;
+        let pixel_mm = shot.pixel_mm();
         let Some(red) = shot.red else {
             let lines = region.contrast(Self::SURROUNDINGS[0]);
             return Ok(Self { inside: region.inside, lines, presentation: None });
@@ -82,6 +110,17 @@ impl Sight {
         let lines = skin::without_skin(&contrast, &red);
         let presentation = Presentation::of(&region, &contrast, &red, &lines);
         Ok(Self { inside: region.inside, lines, presentation: Some(presentation) })
+    }
+
+    /// Where the palm is in the near-infrared picture, and what is there, if the picture is good enough.
+    fn region(shot: &Shot<'_>) -> Result<(PalmPlace, Region), QualityIssue> {
+        let (image, pixel_mm) = (shot.near_infrared, shot.pixel_mm());
+        let place = region::locate(image, pixel_mm).ok_or(QualityIssue::NoHand)?;
+        quality::judge_place(&place)?;
+        let region = place.cut(image, pixel_mm, [0.0; 2]);
+        quality::judge_light(&region)?;
+        quality::judge_sharpness(image, &place, pixel_mm)?;
+        Ok((place, region))
     }
 }
 

@@ -24,4 +24,9 @@ impl<'a> Shot<'a> {
     pub fn with_red(self, red: &'a PalmImage) -> Self {
         Self { red: Some(red), ..self }
     }
+
+    /// Edge of a pixel, mm.
+    pub(crate) fn pixel_mm(&self) -> f32 {
+        f32::from(self.micrometres_per_pixel.max(1)) / 1000.0
+    }
 }
