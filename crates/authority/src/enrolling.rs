@@ -3,7 +3,7 @@
 
 use authority_link::message::{
     CertRepMessage, CertReqMsg, CertResponse, CertStatus, CertifiedKeyPair, Failure, PkiBody, PkiMessage, PkiStatus,
-    PkiStatusInfo, RawSequence, RevDetails, RevRepContent,
+    PkiStatusInfo, ProtectionError, RawSequence, RevDetails, RevRepContent,
 };
 use authority_link::{Purpose, RequestedOwnCertificate, SharedSecret};
 use const_oid::db::rfc5912::ID_SHA_256;
@@ -20,9 +20,11 @@ use zeroize::Zeroizing;
 use crate::authority::{Authority, Outcome};
 use crate::certificate;
 use crate::deciding::{answer, reason};
+use crate::error::{RegistrationFault, SetupError};
 use crate::exchange::{Credential, Incoming, Refusal};
 use crate::issuing::{check_possession, items_refusal};
 use crate::ocsp::serial;
+use crate::setup::check_place;
 use crate::signer::SignError;
 use crate::store::{
     Change, Invitation, PersonId, RevocationReason, Sequence, State, StoreError, Terminal, TerminalCertificate,
@@ -64,18 +66,19 @@ pub struct Invited {
 }
 
 impl Authority {
-    /// Puts a terminal on the allow-list, and lets it come for its certificates.
-    pub(crate) fn invite(
-        &self,
-        terminal: &TerminalId,
-        guest: &Guest,
-        now: Timestamp,
-        rng: &mut dyn CryptoRngCore,
-    ) -> Result<Invited, StoreError> {
+    /// Puts a terminal on the allow-list that is to fetch its certificates itself, and gives the secret by which it is let in; any
+    /// invitation before is void. A terminal that is there already keeps its certificates until it has come, and the key of its log.
+    ///
+    /// # Errors
+    /// [`SetupError::BadRegistration`], [`SetupError::Store`].
+    pub fn invite(&self, guest: &Guest, now: Timestamp, rng: &mut dyn CryptoRngCore) -> Result<Invited, SetupError> {
+        let bad = |fault| SetupError::BadRegistration { terminal: guest.name.clone(), fault };
+        check_place(&guest.window, &guest.municipality).map_err(bad)?;
+        let id = TerminalId::new(&guest.name).ok_or_else(|| bad(RegistrationFault::Name))?;
         let (reference, secret) = (draw::<REFERENCE>(rng).to_string(), draw::<SECRET>(rng));
         let expires_at = now.saturating_add(guest.valid_for).unwrap_or(Timestamp::MAX);
         let terminal = Terminal {
-            id: terminal.clone(),
+            id,
             window: guest.window.clone(),
             municipality: guest.municipality.clone(),
             log_key: None,
@@ -108,7 +111,11 @@ impl Authority {
         let invitation = invitations.find(|invitation| invitation.reference.as_bytes() == reference);
         let invitation = invitation.filter(|invitation| invitation.is_open(now)).ok_or_else(unknown)?;
         let secret = SharedSecret::new(&invitation.reference, invitation.secret.clone());
-        message.verify_mac_by(&secret).map_err(|error| Refusal::new(Failure::BadMessageCheck, error.to_string()))?;
+        message.verify_mac_by(&secret).map_err(|error| {
+            let is_other = matches!(error, ProtectionError::MacAlgorithm);
+            let failure = if is_other { Failure::BadAlg } else { Failure::BadMessageCheck };
+            Refusal::new(failure, error.to_string())
+        })?;
         let mut terminal = self.store().terminal(&invitation.terminal)?.ok_or_else(unknown)?;
         // A new terminal shows its log with its first message: the key comes in the request, and is kept with its effect.
         if let (None, PkiBody::Ir(messages)) = (&terminal.log_key, &message.body)
@@ -511,7 +518,7 @@ impl From<CertifyError> for Refusal {
     }
 }
 
-impl From<CertifyError> for crate::error::SetupError {
+impl From<CertifyError> for SetupError {
     fn from(error: CertifyError) -> Self {
         match error {
             CertifyError::Store(error) => error.into(),

@@ -355,8 +355,7 @@ fn register(
     Ok(credentials)
 }
 
-/// Puts a terminal on the allow-list that is to fetch its certificates itself, and gives the secret by which it is let in; any
-/// invitation before is void. A terminal that is there already keeps its certificates, and the key of its log, until it has come.
+/// [`Authority::invite`]s a terminal, and lays the authority's certificates ready for it in its folder of the authority in `dir`.
 ///
 /// # Errors
 /// See [`SetupError`].
@@ -367,13 +366,11 @@ pub fn invite_terminal(
     now: Timestamp,
     rng: &mut dyn CryptoRngCore,
 ) -> Result<Invited, SetupError> {
-    let bad = |fault| SetupError::BadRegistration { terminal: guest.name.clone(), fault };
-    check_place(&guest.window, &guest.municipality).map_err(bad)?;
-    let id = TerminalId::new(&guest.name).ok_or_else(|| bad(RegistrationFault::Name))?;
-    let folder = terminal_folder(dir, &id);
+    let invited = authority.invite(guest, now, rng)?;
+    let folder = dir.join(TERMINALS).join(&guest.name);
     create_dir(&folder)?;
     write_authoritys(dir, &folder)?;
-    Ok(authority.invite(&id, guest, now, rng)?)
+    Ok(invited)
 }
 
 /// The authority's certificates, for a terminal to trust.
@@ -384,7 +381,7 @@ fn write_authoritys(dir: &Path, folder: &Path) -> Result<(), SetupError> {
     Ok(())
 }
 
-fn check_place(window: &str, municipality: &Municipality) -> Result<(), RegistrationFault> {
+pub(crate) fn check_place(window: &str, municipality: &Municipality) -> Result<(), RegistrationFault> {
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let names = [&municipality.prefecture, &municipality.city];
     if municipality.code.len() != 5 || !digits(&municipality.code) || names.iter().any(|name| name.is_empty()) {

@@ -4,6 +4,7 @@
 
 mod agreement;
 mod certificates;
+mod enrolment;
 mod fixtures;
 mod peer;
 mod requests;

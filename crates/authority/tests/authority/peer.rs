@@ -37,20 +37,20 @@ struct Peer {
     served: Served,
 }
 
-fn openssl(dir: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn openssl(dir: &Path, arguments: &[&str]) -> Output {
     let output = Command::new("openssl").args(arguments).current_dir(dir).env("OPENSSL_CONF", "/dev/null").output();
     output.expect("openssl is installed")
 }
 
 /// Runs it and expects success; what it said.
-fn succeed(dir: &Path, arguments: &[&str]) -> String {
+pub(crate) fn succeed(dir: &Path, arguments: &[&str]) -> String {
     let output = openssl(dir, arguments);
     let said = said(&output);
     assert!(output.status.success(), "openssl {arguments:?}: {said}");
     said
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).concat()
 }
 
@@ -192,7 +192,7 @@ impl Peer {
     }
 }
 
-fn write_pem(path: &Path, certificate: &[u8]) {
+pub(crate) fn write_pem(path: &Path, certificate: &[u8]) {
     let document = Document::try_from(certificate).unwrap();
     fs::write(path, document.to_pem("CERTIFICATE", LineEnding::LF).unwrap()).unwrap();
 }
