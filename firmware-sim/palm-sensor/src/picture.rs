@@ -89,7 +89,16 @@ fn fit(width: usize, height: usize, grey: impl Fn(usize, usize) -> f32) -> PalmI
 /// # Errors
 /// If the file can't be written.
 pub fn write_png(image: &PalmImage, file: impl Write) -> Result<(), png::EncodingError> {
-    let mut encoder = png::Encoder::new(file, PalmImage::WIDTH as u32, PalmImage::HEIGHT as u32);
+    write_grey_png(PalmImage::WIDTH as u32, image.pixels(), file)
+}
+
+/// Writes pixels of 8 bits, row by row, `width` in a row, as a grey PNG file.
+///
+/// # Errors
+/// If the file can't be written, or the pixels don't fill their last row.
+pub fn write_grey_png(width: u32, pixels: &[u8], file: impl Write) -> Result<(), png::EncodingError> {
+    let height = pixels.len() / width.max(1) as usize;
+    let mut encoder = png::Encoder::new(file, width, height as u32);
     encoder.set_color(png::ColorType::Grayscale);
-    encoder.write_header()?.write_image_data(image.pixels())
+    encoder.write_header()?.write_image_data(pixels)
 }

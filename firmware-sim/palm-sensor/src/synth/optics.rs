@@ -43,7 +43,7 @@ impl SkinOptics {
                 Self { blood: 0.84, relief_contrast: 0.8, medium: Medium::OneLobe { loss: 0.42, width: [0.35, 0.60] } }
             }
             (Family::A, Wavelength::Red) => {
-                Self { blood: 0.74, relief_contrast: 1.2, medium: Medium::OneLobe { loss: 0.80, width: [0.42, 0.80] } }
+                Self { blood: 0.66, relief_contrast: 1.2, medium: Medium::OneLobe { loss: 0.92, width: [0.42, 0.80] } }
             }
             (Family::B, Wavelength::NearInfrared) => Self {
                 blood: 0.78,
@@ -51,9 +51,9 @@ impl SkinOptics {
                 medium: Medium::TwoLobes { loss: [0.30, 2.0], core: 0.70, widths: [[0.30, 0.50], [1.1, 1.0]] },
             },
             (Family::B, Wavelength::Red) => Self {
-                blood: 0.70,
+                blood: 0.64,
                 relief_contrast: 1.1,
-                medium: Medium::TwoLobes { loss: [0.55, 2.4], core: 0.60, widths: [[0.38, 0.70], [1.3, 1.2]] },
+                medium: Medium::TwoLobes { loss: [0.65, 2.5], core: 0.60, widths: [[0.38, 0.70], [1.3, 1.2]] },
             },
         }
     }

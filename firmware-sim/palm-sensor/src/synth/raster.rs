@@ -73,7 +73,7 @@ impl Raster {
     }
 
     /// Means of four.
-    fn halved(&self) -> Self {
+    pub(super) fn halved(&self) -> Self {
         let (width, height) = (self.width.div_ceil(2), self.height.div_ceil(2));
         let mut half = Self::filled(width, height, 0.0);
         for (y, row) in half.values.chunks_exact_mut(width).enumerate() {

@@ -18,7 +18,7 @@ pub struct PictureStatistics {
     pub valley_scale: f32,
 }
 
-/// Scales at which valleys are looked for, in pixels.
+/// Scales at which valleys are looked for, in pixels: on a picture of half the size, where they cost less.
 const SCALES: [f32; 7] = [2.0, 3.0, 4.0, 5.0, 6.0, 7.5, 9.0];
 /// Distance from the edge of the hand within which nothing is measured, in pixels: the skin curves away.
 const MARGIN: f32 = 26.0;
@@ -83,22 +83,30 @@ fn noise(grey: &Raster, hand: &[usize]) -> f32 {
 }
 
 fn valley_scale(grey: &Raster, surroundings: &Raster, hand: &[usize]) -> f32 {
+    let grey = grey.halved();
+    let width = grey.width;
+    let hand: Vec<usize> = hand
+        .iter()
+        .map(|&i| (i % PalmImage::WIDTH, i / PalmImage::WIDTH))
+        .filter(|(x, y)| x % 2 == 0 && y % 2 == 0)
+        .map(|(x, y)| y / 2 * width + x / 2)
+        .collect();
     // Strongest answer and its scale for each pixel of the hand.
     let mut strongest = vec![(0.0_f32, 0.0_f32); hand.len()];
-    let width = PalmImage::WIDTH;
     for scale in SCALES {
         let mut blurred = grey.clone();
-        blurred.blur(scale, scale);
+        blurred.blur(0.5 * scale, 0.5 * scale);
         let v = &blurred.values;
-        for ((answer, best), &i) in strongest.iter_mut().zip(hand) {
-            let xx = v[i - 2] - 2.0 * v[i] + v[i + 2];
-            let yy = v[i - 2 * width] - 2.0 * v[i] + v[i + 2 * width];
-            let xy = v[i - 2 * width - 2] + v[i + 2 * width + 2] - v[i - 2 * width + 2] - v[i + 2 * width - 2];
+        for ((answer, best), &i) in strongest.iter_mut().zip(&hand) {
+            let xx = v[i - 1] - 2.0 * v[i] + v[i + 1];
+            let yy = v[i - width] - 2.0 * v[i] + v[i + width];
+            let xy = v[i - width - 1] + v[i + width + 1] - v[i - width + 1] - v[i + width - 1];
             let xy = 0.25 * xy;
             // Across a dark line brightness curves upwards: the larger eigenvalue of the second derivatives. The power 3/2
             // of the scale makes a line answer most at its own scale (Lindeberg 1998).
             let curvature = 0.5 * (xx + yy) + (square(0.5 * (xx - yy)) + square(xy)).sqrt();
-            let here = curvature * scale * scale.sqrt() / surroundings.values[i].max(1.0);
+            let around = surroundings.values[i / width * 2 * PalmImage::WIDTH + i % width * 2];
+            let here = curvature * scale * scale.sqrt() / around.max(1.0);
             if here > *answer {
                 (*answer, *best) = (here, scale);
             }
