@@ -1,7 +1,7 @@
 //! Palm sensors on USB, by hidapi: they are found by the device table, opened, and spoken to in the reports of PVHID/1.
 //!
-//! [`HidapiConnector`] looks for a sensor with one of the given ids and opens it; [`biometric::hid::ReconnectingSensor`] makes a
-//! [`biometric::PalmSensor`] of it that survives sleep and replugging. [`diagnose`] says why a sensor can't be used.
+//! [`open`] gives a [`biometric::PalmSensor`], or says why there is none that can be used. Below it, [`HidapiConnector`] looks for a sensor with one of the given ids and opens it; [`biometric::hid::ReconnectingSensor`] has it
+//! survive sleep and replugging. [`diagnose`] tells which sensors are plugged in, and why one can't be used.
 //!
 //! On Linux hidapi is its backend in pure Rust, which speaks to hidraw and reads sysfs: nothing of the system is linked, and nothing need be
 //! installed to build it. What it can't do: bound the time that the kernel takes to send a report (5 s at worst, when a device takes none).
@@ -11,8 +11,10 @@
 
 mod descriptor;
 mod discovery;
+mod opening;
 mod transport;
 
 pub use descriptor::{ReportDescriptor, UnsuitableDescriptor};
 pub use discovery::{Denial, Diagnosis, FoundSensor, HidapiConnector, InvalidUsbId, SensorState, UsbId, diagnose};
+pub use opening::{OpenError, open};
 pub use transport::HidapiTransport;

@@ -6,20 +6,24 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use biometric::PalmVerifier;
+use biometric::{MatchingVerifier, PalmVerifier};
 use card_reader::CardReader;
 use card_reader::diagnosis::Finding;
 use card_reader_pcsc::{PcscReader, ReaderChoice};
-use cli::{Composition, Context, DeviceTable, Failure, NoOwnCommands, Part, Report, Site};
+use cli::{Composition, Context, DeviceTable, Failure, NoOwnCommands, Report, Site};
 use hsm::custody::Ability;
 use hsm::{Hsm, KeyCustody};
 use hsm_pkcs11::{OpenError, Pkcs11Hsm};
+use orchestrator::ProcedureError;
 use zeroizing_alloc::ZeroAlloc;
 
 /// How long `doctor` may look at the card readers: one that is stuck takes some seconds.
 const DIAGNOSIS: Duration = Duration::from_secs(15);
 
-/// Adapters of real devices: card readers by PC/SC, HSMs by PKCS #11. The line to the authority is TLS with the key in the HSM. What has no adapter yet is answered with [`Failure::NoAdapter`]; what works on
+/// How long a palm sensor may take to prove what it is.
+const GREETING: Duration = Duration::from_secs(5);
+
+/// Adapters of real devices: card readers by PC/SC, HSMs by PKCS #11, palm sensors by hidapi. The line to the authority is TLS with the key in the HSM. What has no adapter yet is answered with [`Failure::NoAdapter`]; what works on
 /// the state folder alone works.
 #[derive(Default)]
 struct Production {
@@ -59,8 +63,13 @@ impl Composition for Production {
         card_reader_pcsc::diagnose(&site.clock, site.clock.deadline_in(DIAGNOSIS))
     }
 
-    fn palm_verifier(&self, _site: &Site) -> Result<Box<dyn PalmVerifier>, Failure> {
-        Err(Failure::NoAdapter(Part::PalmVerifier))
+    fn palm_verifier(&self, site: &Site) -> Result<Box<dyn PalmVerifier>, Failure> {
+        let none_known = |_| no_sensor(biometric_hid::OpenError::NoneKnown);
+        // Of test units the keys are known to everybody.
+        let known = DeviceTable::built_in().map_err(none_known)?.palm_sensors(false);
+        let deadline = site.clock.deadline_in(GREETING);
+        let sensor = biometric_hid::open(&known.usb_ids, known.trusted, Arc::clone(&site.clock), deadline);
+        Ok(Box::new(MatchingVerifier::new(sensor.map_err(no_sensor)?)))
     }
 
     fn run_own(&self, command: NoOwnCommands, _context: &Context) -> Result<Box<dyn Report>, Failure> {
@@ -87,6 +96,18 @@ fn unusable(error: OpenError) -> Failure {
     let (key, args) = error.text();
     let args = args.into_iter().map(|(name, value)| (name, value.into())).collect();
     Failure::Own { key, args, source: Some(Box::new(error)) }
+}
+
+/// Why there is no palm sensor to be used, for people.
+fn no_sensor(error: biometric_hid::OpenError) -> Failure {
+    match (error.text(), error) {
+        (Some((key, args)), error) => {
+            let args = args.into_iter().map(|(name, value)| (name, value.into())).collect();
+            Failure::Own { key, args, source: Some(Box::new(error)) }
+        }
+        (None, biometric_hid::OpenError::Sensor(error)) => ProcedureError::from(error).into(),
+        (None, error) => Failure::Own { key: "error-sensor-other", args: Vec::new(), source: Some(Box::new(error)) },
+    }
 }
 
 /// Memory is wiped when it is freed: what was personal in it does not stay for whoever gets it next.

@@ -98,6 +98,8 @@ pub(super) fn sensor(error: &SensorError) -> &'static str {
         SensorError::DamagedImage => "error-sensor-damaged-image",
         SensorError::Garbled(_) => "error-sensor-garbled",
         SensorError::Unsupported(_) => "error-sensor-unsupported",
+        SensorError::Untrusted(_) => "error-sensor-untrusted",
+        SensorError::NotAuthentic => "error-sensor-not-authentic",
         SensorError::Refused { .. } => "error-sensor-refused",
         SensorError::ForeignTemplates => "error-sensor-foreign-templates",
         SensorError::NotAuthorized => "error-sensor-not-authorized",
