@@ -56,7 +56,7 @@ fn what_is_wrong_with_a_picture_is_named() {
     let plain = |grey: fn(usize, usize) -> f32| {
         image(move |x, y| if (x as f32 - 320.0).hypot(y as f32 - 240.0) < 150.0 { grey(x, y) } else { 8.0 })
     };
-    assert_eq!(issue(plain(|x, y| 60.0 + x as f32 / 4.0 + (x * 31 + y * 17) as f32 % 7.0)), Some(QualityIssue::Uneven));
+    assert_eq!(issue(plain(|x, y| 20.0 + x as f32 / 2.4 + (x * 31 + y * 17) as f32 % 7.0)), Some(QualityIssue::Uneven));
     let skin = |x: usize, y: usize| 130.0 + 2.0 * (x as f32 * 1.1).sin() + 2.0 * (y as f32 * 1.1).sin();
     assert_eq!(issue(plain(skin)), Some(QualityIssue::NoVeins));
     let wave = |x: usize, y: usize| 130.0 + 15.0 * (x as f32 / 16.0).sin() + 15.0 * (y as f32 / 16.0).sin();
