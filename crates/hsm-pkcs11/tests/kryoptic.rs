@@ -9,7 +9,8 @@ use std::fs;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
-use common::{Provisioned, kryoptic, new_token, open, provisioned, soon, trial};
+use common::raw::aes_key_wrap_kwp;
+use common::{Provisioned, kryoptic, new_token, open, provisioned, soon, trial, vectors};
 use cryptoki::slot::Slot;
 use hsm::contract::{self, CASES, Fixture};
 use hsm::{CardKeyPairKind, CardKeySet, Hsm, HsmError, KeyKind, KeyName};
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         .collect();
     trials.extend([
         trial("it_is_found_to_do_what_kryoptic_does", it_is_found_to_do_what_kryoptic_does),
+        trial("it_has_published_values", it_has_published_values),
         trial("it_gives_no_key_away", it_gives_no_key_away),
         trial("without_derivation_it_does_the_same_on_the_host", without_derivation_it_does_the_same_on_the_host),
         trial("without_key_wrap_it_makes_no_key_pairs_for_cards", without_key_wrap_it_makes_no_key_pairs_for_cards),
@@ -56,6 +58,14 @@ fn it_is_found_to_do_what_kryoptic_does() {
     assert!(able.ec_p256 && able.ec_p384 && able.rsa_2048 && able.aes_cmac && able.hmac_sha256, "{able}");
     assert!(able.ecdsa_sha256 && able.ecdsa_sha384 && able.sp800_108 && able.key_changeover, "{able}");
     assert_eq!(able.key_wrap, KeyWrap::Exact);
+}
+
+fn it_has_published_values() {
+    common::with_session_beside(kryoptic(), "vectors", |session| {
+        vectors::cmac_has_the_values_of_rfc_4493(session);
+        vectors::counter_mode_has_the_values_of_cavs(session);
+        vectors::key_wrap_has_the_values_of_rfc_5649(session, &aes_key_wrap_kwp(), false);
+    });
 }
 
 fn it_gives_no_key_away() {

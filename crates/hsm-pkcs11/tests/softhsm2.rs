@@ -6,9 +6,10 @@ mod common;
 
 use std::fs;
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use common::{PIN, Provisioned, beside, new_token, open, provisioned, slot_of, softhsm2, soon, trial};
+use common::{PIN, Provisioned, beside, new_token, open, provisioned, slot_of, softhsm2, soon, trial, vectors};
+use cryptoki::mechanism::Mechanism;
 use hsm::contract::{CASES, Fixture};
 use hsm::custody;
 use hsm::{Hsm, HsmError, KeyKind, KeyName};
@@ -30,6 +31,8 @@ fn main() -> ExitCode {
         .collect();
     trials.extend(custody::contract::CASES.iter().map(|(name, check)| {
         Trial::test(format!("custody::{name}"), || {
+            // SoftHSM2 2.6 fails at times when one thread makes a key in a token that another one searches.
+            let _turn = CUSTODY.lock();
             check(&custody_fixture());
             Ok(())
         })
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         trial("a_token_that_is_not_there_is_told", a_token_that_is_not_there_is_told),
         trial("a_foreign_key_of_our_name_is_not_ours", a_foreign_key_of_our_name_is_not_ours),
         trial("a_name_is_given_once", a_name_is_given_once),
+        trial("it_has_published_values", it_has_published_values),
         trial("it_gives_no_key_away", it_gives_no_key_away),
         trial("it_is_found_to_do_what_softhsm2_does", it_is_found_to_do_what_softhsm2_does),
     ]);
@@ -53,6 +57,8 @@ fn fixture() -> Fixture {
     static PROVISIONED: OnceLock<Provisioned> = OnceLock::new();
     common::fixture(PROVISIONED.get_or_init(|| provisioned(open(new_token(softhsm2(), "contract")))))
 }
+
+static CUSTODY: Mutex<()> = Mutex::new(());
 
 fn custody_fixture() -> custody::contract::Fixture {
     static EMPTY: OnceLock<Arc<Pkcs11Hsm>> = OnceLock::new();
@@ -119,6 +125,13 @@ fn it_is_found_to_do_what_softhsm2_does() {
     assert!(!able.ecdsa_sha256 && !able.ecdsa_sha384 && !able.sp800_108, "{able}");
     assert!(able.key_changeover && able.eddsa && !able.ml_dsa, "{able}");
     assert_eq!(able.key_wrap, KeyWrap::ToBeTrimmed);
+}
+
+fn it_has_published_values() {
+    common::with_session_beside(softhsm2(), "vectors", |session| {
+        vectors::cmac_has_the_values_of_rfc_4493(session);
+        vectors::key_wrap_has_the_values_of_rfc_5649(session, &Mechanism::AesKeyWrapPad, true);
+    });
 }
 
 fn it_gives_no_key_away() {

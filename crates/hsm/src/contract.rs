@@ -11,7 +11,10 @@
 
 mod card;
 
-pub use card::{enciphers_the_keys_of_the_next_version, makes_key_pairs_for_one_card, tells_what_is_not_for_cards};
+pub use card::{
+    derives_what_software_derives, enciphers_the_keys_of_the_next_version, makes_key_pairs_for_one_card,
+    tells_what_is_not_for_cards,
+};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,7 +101,7 @@ macro_rules! cases {
 cases! { $
     names_itself lists_its_keys signs_with_each_kind tells_unknown_keys tells_wrong_kinds
     derives_the_same_again derives_apart derives_no_more_than_the_master_holds seals_and_opens
-    makes_key_pairs_for_one_card enciphers_the_keys_of_the_next_version tells_what_is_not_for_cards
+    derives_what_software_derives makes_key_pairs_for_one_card enciphers_the_keys_of_the_next_version tells_what_is_not_for_cards
     refuses_what_was_tampered_with keeps_deadlines serves_several_threads
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use secure_channel::kdf::{self, KdfError, constant};
+use secure_channel::key_transport;
 use secure_channel::primitives::{NotAnAesKey, cmac};
 
 fn bytes(hexadecimal: &str) -> Vec<u8> {
@@ -103,6 +104,84 @@ fn card_keys_have_the_values_of_the_specification() {
     for length in [0, 8, 17, 64] {
         let error = kdf::card_keys(&master_key, 0x30, &diversification, length).err();
         assert_eq!(error, Some(KdfError::NotAnAesKey(NotAnAesKey(length))));
+    }
+}
+
+/// NIST's validation vectors for SP 800-108 (CAVS, counter mode, CMAC_AES128, CTRLOCATION=MIDDLE_FIXED, RLEN=8_BITS): the layout of
+/// SCP03, with the counter behind 50 bytes instead of 15.
+#[test]
+fn counter_mode_has_the_values_of_cavs() {
+    for (key, before, after, derived) in CAVS {
+        let blocks = (1..).map(|counter: u8| {
+            cmac(&bytes(key), &[&bytes(before), &[counter], &bytes(after)]).expect("an AES key").to_vec()
+        });
+        let derived = bytes(derived);
+        assert_eq!(blocks.take(derived.len().div_ceil(16)).flatten().take(derived.len()).collect::<Vec<_>>(), derived);
+    }
+}
+
+/// Key, fixed input before and after the counter, result.
+const CAVS: [(&str, &str, &str, &str); 4] = [
+    (
+        "f8844ba943586c432a3651f23850bdd4",
+        "170b43391c09e65f9672c01d9743767ce9b96f48096e96a0041f3f9ca7ee8703606ed794ba67b5132afe0f83dd1df733e57c",
+        "dea6e0549413fc2a26d0",
+        "8dfc0cc6a66631351f09c625b6cc4bf0",
+    ),
+    (
+        "3cc8c5621a795052f288e5464da7010f",
+        "7dac5dec921ed40df8ef64318fea097c8df883ec19bfc2c7380a2d3ed0da2136658eb215315755f1a796ca4c47d60f89954a",
+        "0b39075dc2d52587434c",
+        "64a260623acce683cceee7c997653d5e14c18e67",
+    ),
+    (
+        "81af08477372f38c56e127acd600e24c",
+        "65d89a710994ab00ec66588de78560018eec589fc8c86f2d6fcc18783bc793e7c7c467084f59b6c122407695eff18ea2f443",
+        "cb9c0a61af46da34fa74",
+        "5eb6bdbf35322fef20b6a4e30e1a3f2b4e86bcb002d87e9e1fdea554ffe3077d",
+    ),
+    (
+        "7b4572da1398a381f603e5e93d5154b2",
+        "aede23e7e90f2f343134bf4766cb67bad52c5e0170a9ca07fb23e36cc52dcc472d8fb95ec65a3facca20dc37a148f6a2a42a",
+        "24489f40f6588b9d5c0f",
+        "3452be5f7062537ec48796db84f6f6455abee41868689a379fbf46954fdc9a367d1cf4b9cd9009b0",
+    ),
+];
+
+/// Computed with `openssl mac` and `openssl enc`: the key-import key of version 30, and K-ENC of version 31 as it is sent to a card that
+/// has version 30.
+#[test]
+fn keys_are_sent_to_cards_as_openssl_enciphers_them() {
+    let master_key: Vec<u8> = (0x40..0x60).collect();
+    let diversification = *b"\xa1\xa0\x12\x43\x05\x85\x51\x31\x20\x85";
+    let cases = [
+        (16, "b95b9b86de7063f0ee702d44e565b248", "896800bed5ec696003c4ce9294f2a58d", "7cdd91"),
+        (
+            24,
+            "ee8b8daacbe074ad7f2e44471cbdf36c100b63b27025f410",
+            "9d4e3577c030f51ff57a940377421bfcb9496c1ffe4386ff3c6af832be7bc36e",
+            "5898f3",
+        ),
+        (
+            32,
+            "3e88ba03c90380d9cba98175ae81f6de597c2bc8875afdd25a804ddd3718c603",
+            "7fae476a73d243639218e8d257fdd049f676664938be61f4fd119cba4d77bd50",
+            "43d4b7",
+        ),
+    ];
+    for (length, import, enciphered, check_value) in cases {
+        let import_key = kdf::import_key(&master_key, 0x30, &diversification, length).expect("an AES length");
+        assert_eq!(*import_key, bytes(import));
+        let present = kdf::card_keys(&master_key, 0x30, &diversification, length).expect("an AES length");
+        let next = kdf::card_keys(&master_key, 0x31, &diversification, length).expect("an AES length");
+        assert_eq!(key_transport::encipher_key(&present.dek, &next.enc), Ok(bytes(enciphered)));
+        assert_eq!(key_transport::check_value(&next.enc).map(|value| value.to_vec()), Ok(bytes(check_value)));
+    }
+    for length in (0..40).filter(|length| ![16, 24, 32].contains(length)) {
+        let no_key = Err(NotAnAesKey(length));
+        assert_eq!(key_transport::encipher_key(&[0; 16], &vec![0; length]), no_key);
+        assert_eq!(key_transport::encipher_key(&vec![0; length], &[0; 16]), no_key);
+        assert_eq!(key_transport::check_value(&vec![0; length]), Err(NotAnAesKey(length)));
     }
 }
 

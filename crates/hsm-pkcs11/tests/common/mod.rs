@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 
 pub(crate) mod raw;
+pub(crate) mod vectors;
 
 use std::ffi::OsStr;
 use std::fmt::Write;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use std::{env, fs};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
-use cryptoki::session::UserType;
+use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use hsm::contract::{Fixture, required_keys};
 use hsm::{Hsm, KeyKind};
@@ -123,6 +124,13 @@ pub(crate) fn initialised(module: PathBuf, slot: Slot, label: &str) -> TokenSele
     session.init_pin(&Pin::from(PIN)).unwrap();
     session.logout().unwrap();
     TokenSelector { module, label: Some(label.to_owned()), ..TokenSelector::default() }
+}
+
+/// A session of a new token past the adapter, which has logged in for the whole process.
+pub(crate) fn with_session_beside(module: PathBuf, label: &str, work: impl FnOnce(&Session)) {
+    let _logged_in = open(new_token(module.clone(), label));
+    let context = beside(&module);
+    work(&context.open_rw_session(slot_of(&context, label)).unwrap());
 }
 
 /// Sets another PIN, as the token's security officer does.

@@ -9,7 +9,18 @@ use spki::EncodePublicKey;
 use zeroize::Zeroizing;
 
 use super::{Fixture, derivation};
-use crate::{CardKeyPairKind, CardKeySet, EncipheredKey, HsmError, KeyName, WrappedKeyPair};
+use crate::{CardKeyPairKind, CardKeySet, EncipheredKey, HsmError, KeyName, SessionDerivation, WrappedKeyPair};
+
+/// A channel's session keys are those that come of the master key by SCP03.
+pub fn derives_what_software_derives(fixture: &Fixture) {
+    for derivation in super::derivations(fixture) {
+        let card = static_keys(fixture, &CardKeySet::from(&derivation));
+        let SessionDerivation { host_challenge, card_challenge, .. } = &derivation;
+        let expected = kdf::session_keys(&card.enc, &card.mac, host_challenge, card_challenge).unwrap();
+        let derived = fixture.hsm.derive_session(&derivation, fixture.soon()).unwrap();
+        assert_eq!([&derived.enc, &derived.mac, &derived.rmac], [&expected.enc, &expected.mac, &expected.rmac]);
+    }
+}
 
 /// A key pair comes wrapped for the one card, fits its public half, is another one each time, and is not in the module afterwards.
 pub fn makes_key_pairs_for_one_card(fixture: &Fixture) {

@@ -235,7 +235,7 @@ fn outcome(check: Check, fixture: &Fixture) -> Result<(), Box<dyn Any + Send>> {
 
 #[test]
 fn every_mistake_is_found() {
-    let mistakes: [(Mistake, Check); 28] = [
+    let mistakes: [(Mistake, Check); 29] = [
         (Mistake::NoSerial, contract::names_itself),
         (Mistake::KeysOutOfOrder, contract::lists_its_keys),
         (Mistake::KeyHidden, contract::lists_its_keys),
@@ -254,6 +254,7 @@ fn every_mistake_is_found() {
         (Mistake::UsesOneRecordKey, contract::refuses_what_was_tampered_with),
         (Mistake::IgnoresDeadlines, contract::keeps_deadlines),
         (Mistake::MixesUpThreads, contract::serves_several_threads),
+        (Mistake::ForgetsTheCard, contract::derives_what_software_derives),
         (Mistake::MakesOneKeyPair, contract::makes_key_pairs_for_one_card),
         (Mistake::WrapsForAnotherCard, contract::makes_key_pairs_for_one_card),
         (Mistake::GivesAnotherPublicKey, contract::makes_key_pairs_for_one_card),
