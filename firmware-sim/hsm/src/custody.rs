@@ -1,3 +1,4 @@
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use hsm::custody::{Ability, CustodyError, HeldKey, Honesty, Inventory, Origin};
@@ -77,6 +78,12 @@ impl SoftwareHsm {
             store::replace(path, &changed)?;
         }
         *contents = changed;
+        let left = self.changes_left.load(Ordering::SeqCst);
+        if left == 0 {
+            self.unplug_after(0);
+            return Err(HsmError::Unreachable.into());
+        }
+        self.changes_left.store(if left == u64::MAX { left } else { left - 1 }, Ordering::SeqCst);
         Ok(())
     }
 }

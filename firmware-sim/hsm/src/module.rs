@@ -35,6 +35,8 @@ pub struct SoftwareHsm {
     randomness: Option<Mutex<ChaCha20Rng>>,
     /// Calls that are still answered before the module is unplugged.
     calls_left: AtomicU64,
+    /// Changes of its keys that are still acknowledged before the answer to one is lost.
+    pub(crate) changes_left: AtomicU64,
 }
 
 impl SoftwareHsm {
@@ -81,6 +83,7 @@ impl SoftwareHsm {
             clock: None,
             randomness: None,
             calls_left: AtomicU64::new(u64::MAX),
+            changes_left: AtomicU64::new(u64::MAX),
         }
     }
 
@@ -104,9 +107,15 @@ impl SoftwareHsm {
         self.calls_left.store(calls, Ordering::SeqCst);
     }
 
+    /// Makes or destroys `changes` keys more, then one whose answer is lost: the module is unreachable from then on.
+    pub fn lose_answer_after(&self, changes: u64) {
+        self.changes_left.store(changes, Ordering::SeqCst);
+    }
+
     /// Is there again.
     pub fn plug_in(&self) {
         self.unplug_after(u64::MAX);
+        self.lose_answer_after(u64::MAX);
     }
 
     /// The static keys of the card with these diversification data: for the factory that personalises simulated cards, and

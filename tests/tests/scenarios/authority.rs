@@ -17,6 +17,7 @@ use jiff::SignedDuration;
 use jiff::civil::date;
 use jpki::{CertificateField as Field, CertificateKind};
 use madoguchi_tests::{Stage, Start};
+use madoguchi_time::Clock;
 use orchestrator::{Plan, ProcedureError};
 use x509_cert::certificate::Certificate;
 use x509_cert::ext::pkix::SubjectKeyIdentifier;

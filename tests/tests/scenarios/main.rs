@@ -17,6 +17,7 @@ mod card_channel;
 mod cards;
 mod certificates;
 mod history;
+mod key_ceremony;
 mod liar;
 mod line_items;
 mod operators;
