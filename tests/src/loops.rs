@@ -41,6 +41,8 @@ pub struct Variant {
     tears: &'static [Tear],
     /// Ends a loop as soon as it has found something.
     until_noticed: bool,
+    /// The first place at which a fault strikes, and the last.
+    places: (u64, u64),
 }
 
 impl Variant {
@@ -53,6 +55,7 @@ impl Variant {
         kinds: &BOTH,
         tears: &[Tear::Untouched, Tear::Garbled],
         until_noticed: false,
+        places: (1, u64::MAX),
     };
     /// The old certificate is superseded as soon as the new one is confirmed.
     pub const SUPERSEDE_AT_CONFIRMATION: Self = Self {
@@ -97,9 +100,30 @@ impl Variant {
         ..Self::SINGLE_SLOT
     };
 
+    /// The product on a card whose keys the HSM makes.
+    pub const IMPORTED: Self = Self {
+        name: "imported",
+        profile: || IssuingProfile::jpki_next().imported(),
+        tears: &[Tear::Garbled],
+        kinds: &[CertificateKind::Signature],
+        ..Self::PRODUCT
+    };
+    /// The same without a pending slot.
+    pub const IMPORTED_SINGLE_SLOT: Self = Self {
+        name: "imported, single slot",
+        profile: || IssuingProfile::jpki_next().single_slot().imported(),
+        ..Self::IMPORTED
+    };
+
     /// The four deliberate mistakes.
     pub const MISTAKES: [Self; 4] =
         [Self::SUPERSEDE_AT_CONFIRMATION, Self::CONFIRM_AFTER_COMMIT, Self::UNNAMED_COMMIT, Self::ONE_COMMIT_FOR_BOTH];
+
+    /// The same, with faults at the places from `first` to `last` only: for commands that no other variant has.
+    #[must_use]
+    pub const fn between(self, first: u64, last: u64) -> Self {
+        Self { places: (first, last), ..self }
+    }
 
     fn plan(self, start: Start) -> Plan {
         (self.order)(match start {
@@ -261,7 +285,7 @@ pub fn undisturbed(variant: Variant) -> Findings {
 /// Plays case after case, each with its fault one place further, until a fault finds nothing left to strike.
 fn for_every_place(variant: Variant, mut play: impl FnMut(u64, &mut Findings) -> bool) -> Findings {
     let mut findings = Findings::default();
-    for n in 1.. {
+    for n in variant.places.0..=variant.places.1 {
         if !play(n, &mut findings) {
             break;
         }
@@ -435,6 +459,19 @@ pub fn terminal_stops_at_writes(variant: Variant, start: Start) -> Findings {
         let _ = stage.run(0, variant.plan(start));
         let struck = stage.disk(0).mend();
         settle_after(true, findings, &format!("{start:?}, write {n}"), variant, &mut stage, 0, start);
+        struck
+    })
+}
+
+/// The HSM is gone after its n-th call, and is there again when the job is taken up.
+#[must_use]
+pub fn hsm_goes(variant: Variant, start: Start) -> Findings {
+    for_every_place(variant, |n, findings| {
+        let mut stage = variant.stage(start);
+        stage.hsm_plug(0).unplug_after(n - 1);
+        let _ = stage.run(0, variant.plan(start));
+        let struck = stage.hsm_plug(0).plug_in();
+        settle(findings, &format!("{start:?}, HSM gone after call {}", n - 1), variant, &mut stage, 0, start);
         struck
     })
 }

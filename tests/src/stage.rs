@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use authority::{Authority, Config, in_memory};
 use card_reader::{CardConnection, CardError, CardReader};
-use hsm::Hsm;
+use hsm::{AesLength, Hsm};
 use jiff::Timestamp;
 use jiff::civil::date;
 use jpki::{CertificateKind, IssuingProfile, Resident, Sex};
@@ -77,6 +77,9 @@ pub struct Stage {
     runs: u64,
 }
 
+/// The key version that cards can be changed over to; they come with [`parts::CARD_KEY_VERSION`].
+pub const NEXT_KEY_VERSION: u8 = parts::CARD_KEY_VERSION + 1;
+
 /// Where one terminal stands.
 struct Place {
     name: String,
@@ -104,7 +107,7 @@ impl Stage {
     pub fn for_resident(profile: &IssuingProfile, start: Start, resident: Resident) -> Self {
         let clock = VirtualClock::at(OPENING.parse().expect("a time"));
         let card_profile = parts::card_profile(profile);
-        let masters = terminal_hsm(0, profile);
+        let masters = masters(profile, &resident);
         let hsms: Vec<_> = (0..TERMINALS)
             .map(|number| Arc::new(TerminalHsm::new(terminal_hsm(number, profile), masters.clone())))
             .collect();
@@ -278,6 +281,12 @@ impl Stage {
         authority_hsm(&self.profile)
     }
 
+    /// The master keys of cards: with them, a test can say what a card's keys are.
+    #[must_use]
+    pub fn masters(&self) -> &SoftwareHsm {
+        &self.masters
+    }
+
     /// Another card of the resident, or of somebody else, as `change` has it. `number` tells a resident's cards apart.
     ///
     /// # Panics
@@ -392,6 +401,14 @@ pub fn resident() -> Resident {
 fn terminal_hsm(number: u64, profile: &IssuingProfile) -> Arc<SoftwareHsm> {
     let provision: Provision = parts::terminal_provision(SEED + number, profile);
     Arc::new(SoftwareHsm::in_memory(&provision).expect("an HSM"))
+}
+
+/// The masters of cards. The key pairs that are made for the cards of a resident are the same in all stages.
+fn masters(profile: &IssuingProfile, resident: &Resident) -> Arc<SoftwareHsm> {
+    let seed = parts::draw(SEED, &format!("key pairs for cards of {}", resident.number), 0);
+    let provision = parts::terminal_provision(SEED, profile).with_card_master(NEXT_KEY_VERSION, AesLength::Aes256);
+    let masters = SoftwareHsm::in_memory(&provision).expect("an HSM");
+    Arc::new(masters.with_randomness(seed))
 }
 
 fn authority_hsm(profile: &IssuingProfile) -> Arc<SoftwareHsm> {

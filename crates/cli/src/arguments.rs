@@ -213,6 +213,14 @@ pub enum Card<K: Subcommand = NoOwnCommands> {
         #[arg(long, value_name = "ID")]
         operator: String,
     },
+    /// Change the card's keys over to the current key version, or take up a changeover that was interrupted
+    #[command(after_help = "Examples:
+    $ madoguchi card rekey --operator 0417")]
+    Rekey {
+        /// 照合ID of the operator, whose palm is asked for
+        #[arg(long, value_name = "ID")]
+        operator: String,
+    },
     /// Look at recorded exchanges with a card
     #[command(subcommand)]
     Trace(CardTrace),

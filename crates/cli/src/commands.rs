@@ -34,6 +34,7 @@ pub(crate) fn execute<C: Composition>(
     match command {
         Command::Issue(order) => issue(&order, composition, context),
         Command::Card(Card::Show { operator }) => card::show(&operator, composition, context),
+        Command::Card(Card::Rekey { operator }) => card::rekey(&operator, composition, context),
         Command::Card(Card::Trace(CardTrace::Show { file })) => trace::show(&file),
         Command::Card(Card::Own(command)) => composition.run_own_card(command, context),
         Command::Operator(Operator::Enrol { user_id, role, operator_id, access_manager, second_person }) => {

@@ -116,6 +116,7 @@ fn procedure(messages: &Messages, error: &ProcedureError) -> (&'static str, Args
             "error-weak-hsm-key",
             vec![certificate(*kind), ("weakness", messages.get(domain::weak_key(*weakness)).into())],
         ),
+        ProcedureError::CardKeysNotProved => ("error-card-keys-not-proved", vec![]),
         ProcedureError::NothingToRenew(kind) => ("error-nothing-to-renew", vec![certificate(*kind)]),
         ProcedureError::PinBlocked(kind) => ("error-pin-blocked", vec![certificate(*kind)]),
         ProcedureError::Pin(reason) => ("error-pin", vec![("reason", domain::pin(messages, reason).into())]),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jpki::CertificateKind;
-use orchestrator::{Progress, Settlement, SlotFound, Step};
+use orchestrator::{KeyChangeStep, Progress, Settlement, SlotFound, Step};
 
 use crate::explanation::{Explanation, retry_reason};
 use crate::messages::{Messages, Value};
@@ -203,6 +203,17 @@ impl HumanView {
                     parts.push(text("progress-card-overwrites"));
                 }
                 self.entry(Mark::Done, &Entry::new(text("progress-card"), parts).took(seconds(*elapsed_ms)));
+            }
+            Progress::CardKeys { version, step } => {
+                let key = match step {
+                    KeyChangeStep::Added => "progress-card-keys-added",
+                    KeyChangeStep::Proved => "progress-card-keys-proved",
+                    KeyChangeStep::Removed => "progress-card-keys-removed",
+                    KeyChangeStep::RolledBack => "progress-card-keys-rolled-back",
+                };
+                let mark = if *step == KeyChangeStep::RolledBack { Mark::Plain } else { Mark::Done };
+                let what = with(key, &[("version", u64::from(*version).into())]);
+                self.entry(mark, &Entry::new(text("progress-card-keys"), [what]));
             }
             Progress::Settled { kind, how } => {
                 let key = match how {

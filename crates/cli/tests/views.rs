@@ -315,6 +315,7 @@ fn every_failure_of_a_procedure_is_explained() {
             ProcedureError::CardMakesNoKeys,
             ProcedureError::WeakKey { kind: Signature, weakness: jpki::WeakKey::Roca },
             ProcedureError::WeakHsmKey { kind: Signature, weakness: jpki::WeakKey::Roca },
+            ProcedureError::CardKeysNotProved,
             ProcedureError::NothingToRenew(Signature),
             ProcedureError::PinBlocked(Signature),
             ProcedureError::Pin(jpki::PinError::WrongLength { min: 6, max: 16 }),

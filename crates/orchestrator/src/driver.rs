@@ -19,9 +19,7 @@ use crate::line::{Line, failure_name};
 use crate::logbook::{Intent, LogBook, What};
 use crate::people::{Declined, People, Question};
 use crate::plan::Step;
-use crate::procedure::{
-    Action, AuthorityCall, CardCommand, CardReply, CaseInput, Event, Outcome, PinWanted, Procedure,
-};
+use crate::procedure::{Action, AuthorityCall, CardCommand, CardReply, Event, Machine, Outcome, PinWanted};
 use crate::progress::Progress;
 use crate::site::SiteConfig;
 use crate::state::StateFolder;
@@ -66,9 +64,12 @@ pub(crate) struct StepClocks {
 }
 
 impl Driver<'_> {
-    /// Runs a procedure to its end. What it reached and why it ended is the answer.
-    pub(crate) fn run(&mut self, reader: &mut dyn CardReader, input: CaseInput) -> Outcome {
-        let (mut procedure, mut action) = Procedure::begin(input);
+    /// Runs a procedure from its first action to its end. What it reached and why it ended is the answer.
+    pub(crate) fn run<M: Machine>(
+        &mut self,
+        reader: &mut dyn CardReader,
+        (mut procedure, mut action): (M, Action),
+    ) -> Outcome {
         loop {
             (procedure, action) = match action {
                 Action::Finish(mut outcome) => {
@@ -102,7 +103,7 @@ impl Driver<'_> {
     }
 
     /// Everything between the beginning and the end of one card transaction.
-    fn with_card(&mut self, reader: &mut dyn CardReader, procedure: Procedure) -> (Procedure, Action) {
+    fn with_card<M: Machine>(&mut self, reader: &mut dyn CardReader, procedure: M) -> (M, Action) {
         let deadline = self.deadline(PERSON);
         if let Err(error) = reader.wait_for_card(deadline) {
             // That no card came is not a card that left.
@@ -118,7 +119,7 @@ impl Driver<'_> {
             Ok(transaction) => transaction,
             Err(error) => return self.step(procedure, not_opened(error)),
         };
-        let mut session = CardSession::new(transaction, capabilities, self.keys);
+        let mut session = CardSession::new(transaction, capabilities, self.keys.clone());
         let (mut procedure, mut action) = self.step(procedure, Event::CardReady);
         loop {
             let event = match action {
@@ -139,7 +140,7 @@ impl Driver<'_> {
         }
     }
 
-    fn step(&mut self, procedure: Procedure, event: Event) -> (Procedure, Action) {
+    fn step<M: Machine>(&mut self, procedure: M, event: Event) -> (M, Action) {
         let (mut procedure, action) = procedure.step(event);
         for told in procedure.told() {
             let told = self.timed(told);
@@ -167,13 +168,14 @@ impl Driver<'_> {
     }
 
     fn card(&mut self, session: &mut CardSession<'_>, command: CardCommand) -> Event {
-        let intent = if command.is_accounted() {
-            match self.intend(command.kind(), command.name(), None) {
-                Ok(intent) => Some(intent),
-                Err(error) => return Event::Failed(Box::new(error)),
-            }
-        } else {
-            None
+        let intended = match (command.is_accounted(), command.key_version()) {
+            (false, _) => Ok(None),
+            (true, None) => self.intend(command.kind(), command.name(), None).map(Some),
+            (true, Some(version)) => self.intend_keys(command.name(), version).map(Some),
+        };
+        let intent = match intended {
+            Ok(intent) => intent,
+            Err(error) => return Event::Failed(Box::new(error)),
         };
         let mut challenge = [0; 32];
         self.random.fill_bytes(&mut challenge);
@@ -193,6 +195,11 @@ impl Driver<'_> {
             Err(SessionError::Channel(error)) if matches!(command, CardCommand::OpenChannel) => {
                 tracing::warn!(%error, "the card does not open a channel with this terminal's keys");
                 Event::Failed(Box::new(ProcedureError::WrongCard))
+            }
+            // New keys that open nothing are what a changeover tries for.
+            Err(SessionError::Channel(error)) if matches!(command, CardCommand::OpenDomain(_)) => {
+                tracing::warn!(%error, "the card does not open a channel with this key version");
+                Event::Card(CardReply::Nonsense)
             }
             // In the middle of a session a broken channel is a bad contact or somebody in between: look anew.
             Err(SessionError::Channel(error)) => {
@@ -264,6 +271,15 @@ impl Driver<'_> {
         let line = JournalLine { procedure: self.procedure.clone(), step: step.into(), transaction };
         journal::note(self.state, &line)?;
         let what = What::step(&self.procedure, kind, step);
+        self.log.intend(self.state, what, self.clock.wall())
+    }
+
+    /// The same before the keys of a version are changed.
+    fn intend_keys(&mut self, step: &'static str, version: u8) -> Result<Intent, ProcedureError> {
+        let line = JournalLine { procedure: self.procedure.clone(), step: step.into(), transaction: None };
+        journal::note(self.state, &line)?;
+        let version = format!("{version:02x}");
+        let what = What::keys(&self.procedure, step, &version);
         self.log.intend(self.state, what, self.clock.wall())
     }
 

@@ -104,6 +104,10 @@ pub enum ProcedureError {
         #[source]
         weakness: jpki::WeakKey,
     },
+    /// A card took new static keys, and they open no channel: it stored others, or the line to it is bad. They were taken back, or are
+    /// at the next changeover; the old ones still work.
+    #[error("the card's new keys open no channel; its old keys still work")]
+    CardKeysNotProved,
     /// A renewal needs a certificate to renew.
     #[error("the card has no {0:?} certificate to renew")]
     NothingToRenew(CertificateKind),
@@ -206,6 +210,7 @@ impl ProcedureError {
             Self::CardMakesNoKeys => "card-makes-no-keys",
             Self::WeakKey { .. } => "weak-key",
             Self::WeakHsmKey { .. } => "weak-hsm-key",
+            Self::CardKeysNotProved => "card-keys-not-proved",
             Self::NothingToRenew(_) => "nothing-to-renew",
             Self::PinBlocked(_) => "pin-blocked",
             Self::Pin(_) => "pin",

@@ -464,6 +464,11 @@ impl<'a> What<'a> {
         Self { step, procedure: Some(procedure), resident: None, detail }
     }
 
+    /// The static keys of one version are changed on a card.
+    pub(crate) fn keys(procedure: &'a str, step: &'a str, version: &'a str) -> Self {
+        Self { step, procedure: Some(procedure), resident: None, detail: Some(version) }
+    }
+
     /// Something is done to an operator's entry.
     pub(crate) fn operator(step: &'a str, user_id: &'a str) -> Self {
         Self { step, procedure: None, resident: None, detail: Some(user_id) }

@@ -82,6 +82,13 @@ pub enum Progress {
         /// What was done.
         how: Settlement,
     },
+    /// Card key changeover: a step is done.
+    CardKeys {
+        /// Which key version it was about.
+        version: u8,
+        /// What was done.
+        step: KeyChangeStep,
+    },
     /// The card went away or was reset; the terminal waits for it and looks again.
     CardLost,
     /// An exchange with the authority is repeated.
@@ -140,6 +147,29 @@ pub enum KeyOrigin {
     Hsm,
 }
 
+/// A step of a card key changeover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyChangeStep {
+    /// The keys of this version were written beside the older ones.
+    Added,
+    /// A channel was opened with them.
+    Proved,
+    /// The keys of this older version were taken away.
+    Removed,
+    /// The keys of this version did not prove themselves and were taken back.
+    RolledBack,
+}
+
+/// What a card key changeover did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyChange {
+    /// The key version that the card is to have.
+    pub version: u8,
+    /// The versions that were taken away; none if the card had none of them any more.
+    pub removed: Vec<u8>,
+}
+
 /// How a pending slot was settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -186,4 +216,7 @@ pub struct ProcedureReport {
     pub messages: u64,
     /// Kinds whose predecessor could not be superseded; the next look does it.
     pub unsettled: Vec<CertificateKind>,
+    /// What became of the card's keys, in a card key changeover.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_change: Option<KeyChange>,
 }

@@ -33,6 +33,9 @@ pub struct SiteConfig {
     pub municipality: Municipality,
     /// Version of the master key in the HSM that this site's cards are under.
     pub card_key_version: u8,
+    /// Versions that cards may still have. They are served with those, and `card rekey` changes them over to the one above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous_card_key_versions: Vec<u8>,
     /// Host name of the authority's end of the line, as in its certificate.
     pub authority_name: String,
     /// Address and port of the authority's end of the line.
@@ -150,6 +153,7 @@ impl SiteConfig {
         let profile = self.profile()?;
         Ok(CardKeys {
             version: self.card_key_version,
+            previous: self.previous_card_key_versions.clone(),
             length: usize::from(profile.channel_key_bits / 8),
             challenge: self.card_challenge_length,
             algorithm: profile.algorithm.p2(),

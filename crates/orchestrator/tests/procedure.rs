@@ -14,8 +14,8 @@ use jiff::civil::date;
 use jpki::{Application, CertificateKind, CertificateProfile, CertificateText, IssuingProfile, Municipality};
 use jpki::{Pin, Resident, Sex};
 use orchestrator::procedure::{
-    Action, Applicant, AuthorityCall, CardCommand, CardData, CardReply, CaseInput, Event, Holder, Name, Outcome,
-    Pending, Procedure, SlotStatus, TransactionId,
+    Action, Applicant, AuthorityCall, CardCommand, CardData, CardReply, CaseInput, Event, Holder, Machine, Name,
+    Outcome, Pending, Procedure, SlotStatus, TransactionId,
 };
 use orchestrator::{Plan, ProcedureError, Step};
 use p384::ecdsa::signature::hazmat::PrehashSigner;
@@ -172,6 +172,10 @@ impl World {
                 self.pending = Pending::Empty;
                 CardReply::Done(CardData::None)
             }
+            CardCommand::ReadKeyVersions
+            | CardCommand::OpenDomain(_)
+            | CardCommand::PutKeys(_)
+            | CardCommand::DeleteKeys(_) => CardReply::Nonsense,
             CardCommand::OpenChannel | CardCommand::SetPin(..) | CardCommand::VerifyPin(..) => {
                 CardReply::Done(CardData::None)
             }

@@ -10,6 +10,8 @@ pub enum Mistake {
     CommitBothKinds,
     /// A card without a pending slot forgets the name of the certificate that it overwrites.
     ForgetOverwritten,
+    /// PUT KEY stores other keys than it was given, and answers as if it had not.
+    StoresOtherKeys,
     /// A file that is behind some PIN is read after any other PIN too.
     AnyPinOpens,
     /// PINs stay verified when another application is selected.
@@ -24,6 +26,7 @@ pub(crate) struct Mistakes {
     pub(crate) unnamed_commit: bool,
     pub(crate) commit_both_kinds: bool,
     pub(crate) forget_overwritten: bool,
+    pub(crate) stores_other_keys: bool,
     pub(crate) any_pin_opens: bool,
     pub(crate) pins_survive_selection: bool,
     pub(crate) wrong_pin_is_forgiven: bool,
@@ -34,6 +37,7 @@ impl Mistakes {
         match mistake {
             Mistake::UnnamedCommit => self.unnamed_commit = true,
             Mistake::CommitBothKinds => self.commit_both_kinds = true,
+            Mistake::StoresOtherKeys => self.stores_other_keys = true,
             Mistake::AnyPinOpens => self.any_pin_opens = true,
             Mistake::PinsSurviveSelection => self.pins_survive_selection = true,
             Mistake::WrongPinIsForgiven => self.wrong_pin_is_forgiven = true,

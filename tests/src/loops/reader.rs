@@ -167,7 +167,8 @@ impl Case {
             findings.cases += 1;
         }
         // Keys that were made are taken from the stage's pool.
-        let made_keys = watch.headers().iter().any(|[_, ins, ..]| *ins == card::ins::GENERATE_KEY_PAIR);
+        let makes_keys = |ins: &u8| [card::ins::GENERATE_KEY_PAIR, card::ins::IMPORT_KEY_PAIR].contains(ins);
+        let made_keys = watch.headers().iter().any(|[_, ins, ..]| makes_keys(ins));
         Run { struck, in_channel, left_no_trace: untouched && !made_keys }
     }
 
@@ -300,6 +301,21 @@ fn at_every_place(played: Played, start: Start, troubles: impl Fn(u64, bool) -> 
         }
         struck
     })
+}
+
+/// At which APDUs of the undisturbed procedure this instruction goes to the card.
+///
+/// # Panics
+/// If it does not come through.
+#[must_use]
+pub fn places_of(variant: Variant, start: Start, instruction: u8) -> Vec<u64> {
+    let mut stage = variant.stage(start);
+    let watch = WatchedReader::new(&stage.conversation);
+    let number = stage.resident.number.clone();
+    let mut terminal = stage.start_with(PLACE, |reader| watch.watch(reader)).expect("a terminal");
+    terminal.log_on(OPERATOR).and_then(|()| terminal.run(&number, variant.plan(start))).expect("issued");
+    let headers = watch.headers();
+    (1..).zip(&headers).filter(|(_, [_, ins, ..])| *ins == instruction).map(|(place, _)| place).collect()
 }
 
 /// The card is reset at the n-th APDU: once, and in a renewal again and again.

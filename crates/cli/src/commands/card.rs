@@ -1,9 +1,9 @@
-//! `card show`
+//! `card show` and `card rekey`
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use orchestrator::{KeyOrigin, Progress, SlotFound, Terminal};
+use orchestrator::{KeyChange, KeyOrigin, Progress, SlotFound, Terminal};
 use serde::Serialize;
 
 use super::announce;
@@ -51,6 +51,40 @@ pub(super) fn show(
     drop(terminal);
     let report = Arc::into_inner(report).map(|report| report.into_inner().unwrap_or_else(PoisonError::into_inner));
     Ok(Box::new(report.unwrap_or(CardReport { ok: true, slots: Vec::new(), settled: Vec::new() })))
+}
+
+/// What became of the card's keys.
+#[derive(Debug, Serialize)]
+struct RekeyReport {
+    ok: bool,
+    #[serde(flatten)]
+    change: Option<KeyChange>,
+}
+
+pub(super) fn rekey(
+    operator: &str,
+    composition: &impl Composition,
+    context: &Context,
+) -> Result<Box<dyn Report>, Failure> {
+    let ports = open_ports(composition, context, Attendance::People)?;
+    announce("heading-card-rekey", composition, context)?;
+    let mut terminal = Terminal::start(ports, Box::new(context.progress()))?;
+    terminal.log_on(operator)?;
+    let change = terminal.rekey()?.key_change;
+    Ok(Box::new(RekeyReport { ok: true, change }))
+}
+
+impl Report for RekeyReport {
+    fn succeeded(&self) -> bool {
+        self.ok
+    }
+
+    fn show(&self, screen: &mut Screen, messages: &Messages) -> io::Result<()> {
+        let Some(KeyChange { version, removed }) = &self.change else { return Ok(()) };
+        let key = if removed.is_empty() { "card-keys-current" } else { "card-keys-changed" };
+        let text = messages.text(key, &[("version", u64::from(*version).into())]);
+        screen.entry(Mark::Done, &Entry::new(messages.get("progress-card-keys"), [text]))
+    }
 }
 
 impl Report for CardReport {

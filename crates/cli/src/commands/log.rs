@@ -125,6 +125,8 @@ fn step_key(step: &str) -> Option<&'static str> {
         "verify-pin" => "history-verify-pin",
         "generate-key" => "step-generate-key",
         "make-key" => "history-make-key",
+        "put-keys" => "history-put-keys",
+        "delete-keys" => "history-delete-keys",
         "import-key" => "history-import-key",
         "request" => "step-request",
         "write" => "step-write",

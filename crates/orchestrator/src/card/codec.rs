@@ -1,6 +1,7 @@
 //! Issuing commands as APDUs and their answers as data (`docs/protocols/card-issuing.md`).
 
 use apdu::{CommandApdu, ResponseApdu, tlv};
+use hsm::EncipheredKey;
 use jpki::card::{self, ins, tag};
 use jpki::{CertificateKind, Pin, Sex};
 use zeroize::Zeroizing;
@@ -18,7 +19,13 @@ const LONG_ANSWER: u32 = 65_536;
 pub(super) fn encode(command: &CardCommand, algorithm: u8) -> Option<CommandApdu> {
     let plain = |ins: u8, kind: CertificateKind| CommandApdu::new(CLA, ins, kind.p1(), 0);
     Some(match command {
-        CardCommand::ReadSerial | CardCommand::ReadHolder(_) | CardCommand::OpenChannel => return None,
+        CardCommand::ReadSerial
+        | CardCommand::ReadHolder(_)
+        | CardCommand::OpenChannel
+        | CardCommand::ReadKeyVersions
+        | CardCommand::OpenDomain(_)
+        | CardCommand::PutKeys(_)
+        | CardCommand::DeleteKeys(_) => return None,
         CardCommand::Status(kind) => plain(ins::GET_SLOT_STATUS, *kind).with_le(SHORT_ANSWER),
         CardCommand::SetPin(kind, pin) => plain(ins::SET_INITIAL_PIN, *kind).with_sensitive(secret(pin)),
         CardCommand::VerifyPin(kind, pin) => {
@@ -66,6 +73,56 @@ pub(super) fn decode(command: &CardCommand, response: &ResponseApdu) -> CardRepl
         | CardCommand::ReadBack(_) => CardReply::Done(CardData::Bytes(response.data.clone())),
         _ => CardReply::Done(CardData::None),
     }
+}
+
+/// Identifier of the key-import key; K-ENC, K-MAC and K-DEK have 1 to 3.
+pub(super) const KEY_IMPORT_KEY: u8 = 4;
+
+/// A static key that a card has.
+pub(super) struct KeyInformation {
+    pub(super) identifier: u8,
+    pub(super) version: u8,
+}
+
+/// The key information template: `C0 04 <identifier> <version> <type> <length>` for every key (GlobalPlatform Card Specification v2.3
+/// §11.3.3.1).
+pub(super) fn key_information(data: &[u8]) -> Option<Vec<KeyInformation>> {
+    /// Tag of one key's information.
+    const KEY: u32 = 0xC0;
+    let objects = tlv::parse_all(data).ok()?;
+    let key = |object: &tlv::Tlv| match object.bytes()? {
+        [identifier, version, ..] if object.tag() == KEY.into() => {
+            Some(KeyInformation { identifier: *identifier, version: *version })
+        }
+        _ => None,
+    };
+    objects.iter().map(key).collect()
+}
+
+/// PUT KEY that adds a version: several keys, from identifier 1 on (§11.8.2.2). `length` is that of each key, which may be shorter than
+/// what it is enciphered to (Amendment D §7.2).
+pub(super) fn put_key(version: u8, keys: &[EncipheredKey], length: usize) -> CommandApdu {
+    const ADD: u8 = 0x00;
+    const KEYS_FROM_1: u8 = 0x81;
+    let mut data = vec![version];
+    for key in keys {
+        data.extend([card::domain_ins::KEY_TYPE_AES, key.enciphered.len() as u8 + 1, length as u8]);
+        data.extend_from_slice(&key.enciphered);
+        data.push(key.check_value.len() as u8);
+        data.extend(key.check_value);
+    }
+    CommandApdu::new(CLA, card::domain_ins::PUT_KEY, ADD, KEYS_FROM_1).with_data(data).with_le(SHORT_ANSWER)
+}
+
+/// What a card answers that took these keys (§11.8.3.1).
+pub(super) fn put_key_answer(version: u8, keys: &[EncipheredKey]) -> Vec<u8> {
+    std::iter::once(version).chain(keys.iter().flat_map(|key| key.check_value)).collect()
+}
+
+/// DELETE of a version, all its keys (§11.2.2.3.2).
+pub(super) fn delete_key(version: u8) -> CommandApdu {
+    let data = [card::domain_ins::TAG_KEY_VERSION, 1, version];
+    CommandApdu::new(CLA, card::domain_ins::DELETE, 0, 0).with_data(data).with_le(SHORT_ANSWER)
 }
 
 fn secret(pin: &Pin) -> Zeroizing<Vec<u8>> {

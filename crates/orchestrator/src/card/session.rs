@@ -12,10 +12,12 @@ use super::codec;
 use crate::procedure::{CardCommand, CardData, CardReply};
 
 /// Which keys open the cards of this site.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CardKeys {
-    /// Version of the master key.
+    /// Version of the master key: the one that every card is to have.
     pub version: u8,
+    /// Versions that cards may still have, until their keys are changed.
+    pub previous: Vec<u8>,
     /// Length of the card's keys in bytes: 16, 24 or 32.
     pub length: usize,
     /// Length of the challenges: 8 (S8) or 16 (S16).
@@ -58,6 +60,8 @@ pub(crate) struct CardSession<'t> {
     channel: Option<SecureChannel>,
     /// The static keys under which the channel stands.
     key_set: Option<CardKeySet>,
+    /// Has a version of this card a key-import key?
+    takes_keys: bool,
     keys: CardKeys,
 }
 
@@ -100,6 +104,7 @@ impl<'t> CardSession<'t> {
             capabilities,
             channel: None,
             key_set: None,
+            takes_keys: false,
             keys,
         }
     }
@@ -118,7 +123,11 @@ impl<'t> CardSession<'t> {
         match command {
             CardCommand::ReadSerial => self.read_serial(deadline),
             CardCommand::ReadHolder(code) => self.read_holder(code, deadline),
-            CardCommand::OpenChannel => self.open_channel(hsm, challenge, deadline),
+            CardCommand::OpenChannel => self.open_issuing(hsm, challenge, deadline),
+            CardCommand::ReadKeyVersions => self.read_key_versions(deadline),
+            CardCommand::OpenDomain(version) => self.open_channel(&card::AID_ISD, *version, hsm, challenge, deadline),
+            CardCommand::PutKeys(version) => self.put_keys(*version, hsm, deadline),
+            CardCommand::DeleteKeys(version) => self.delete_keys(*version, deadline),
             command => self.issuing_command(command, deadline),
         }
     }
@@ -146,27 +155,96 @@ impl<'t> CardSession<'t> {
     }
 
     fn issuing_command(&mut self, command: &CardCommand, deadline: Deadline) -> Result<CardReply, SessionError> {
-        let (Some(channel), Some(plain)) = (&mut self.channel, codec::encode(command, self.keys.algorithm)) else {
+        let Some(plain) = codec::encode(command, self.keys.algorithm) else {
             return Ok(CardReply::Refused(StatusWord::SECURITY_STATUS_NOT_SATISFIED));
         };
-        let wrapped = channel.wrap(&plain)?;
-        let response = exchange(&mut self.transaction, self.capabilities, &wrapped, deadline)?;
-        let response = channel.unwrap(&response)?;
-        Ok(codec::decode(command, &response))
+        Ok(codec::decode(command, &self.through_channel(&plain, deadline)?))
     }
 
-    fn open_channel(
+    /// Without a channel, the answer is the card's own: that there is none.
+    fn through_channel(&mut self, plain: &CommandApdu, deadline: Deadline) -> Result<ResponseApdu, SessionError> {
+        let Some(channel) = &mut self.channel else {
+            return Ok(ResponseApdu::from(StatusWord::SECURITY_STATUS_NOT_SATISFIED));
+        };
+        let wrapped = channel.wrap(plain)?;
+        let response = exchange(&mut self.transaction, self.capabilities, &wrapped, deadline)?;
+        Ok(channel.unwrap(&response)?)
+    }
+
+    /// Opens a channel to 公的個人認証AP with the current key version, or with an older one if the card does not have that yet.
+    fn open_issuing(
         &mut self,
         hsm: &dyn Hsm,
         challenge: &[u8; 32],
         deadline: Deadline,
     ) -> Result<CardReply, SessionError> {
-        let selected = self.select_application(&card::AID_JPKI, deadline)?;
+        let previous = self.keys.previous.clone();
+        let mut reply = self.open_channel(&card::AID_JPKI, self.keys.version, hsm, challenge, deadline)?;
+        for version in previous {
+            if !matches!(reply, CardReply::Refused(StatusWord::REFERENCED_DATA_NOT_FOUND)) {
+                break;
+            }
+            reply = self.open_channel(&card::AID_JPKI, version, hsm, challenge, deadline)?;
+        }
+        Ok(reply)
+    }
+
+    /// GET DATA of the issuer security domain's key information template.
+    fn read_key_versions(&mut self, deadline: Deadline) -> Result<CardReply, SessionError> {
+        let selected = self.select_application(&card::AID_ISD, deadline)?;
+        if !selected.is_ok() {
+            return Ok(CardReply::Refused(selected));
+        }
+        let [high, low] = card::data::KEY_INFORMATION.to_be_bytes();
+        let get_data = CommandApdu::new(0x00, card::domain_ins::GET_DATA, high, low).with_le(256);
+        let response = self.transmit(&get_data, deadline)?;
+        if !response.status.is_ok() {
+            return Ok(CardReply::Refused(response.status));
+        }
+        let Some(keys) = codec::key_information(&response.data) else { return Ok(CardReply::Nonsense) };
+        self.takes_keys = keys.iter().any(|key| key.identifier == codec::KEY_IMPORT_KEY);
+        let mut versions: Vec<u8> = keys.iter().map(|key| key.version).collect();
+        versions.dedup();
+        Ok(CardReply::Done(CardData::KeyVersions(versions)))
+    }
+
+    /// PUT KEY: adds a version. What the card answers says which keys it took.
+    fn put_keys(&mut self, version: u8, hsm: &dyn Hsm, deadline: Deadline) -> Result<CardReply, SessionError> {
+        let Some(present) = &self.key_set else {
+            return Ok(CardReply::Refused(StatusWord::SECURITY_STATUS_NOT_SATISFIED));
+        };
+        let keys = hsm.encipher_card_keys(present, version, deadline)?;
+        let mut keys = vec![keys.enc, keys.mac, keys.dek, keys.import];
+        keys.truncate(if self.takes_keys { 4 } else { 3 });
+        let response = self.through_channel(&codec::put_key(version, &keys, self.keys.length), deadline)?;
+        Ok(match response.status {
+            status if !status.is_ok() => CardReply::Refused(status),
+            _ if *response.data == codec::put_key_answer(version, &keys) => CardReply::Done(CardData::None),
+            _ => CardReply::Nonsense,
+        })
+    }
+
+    /// DELETE of a key version.
+    fn delete_keys(&mut self, version: u8, deadline: Deadline) -> Result<CardReply, SessionError> {
+        let status = self.through_channel(&codec::delete_key(version), deadline)?.status;
+        Ok(if status.is_ok() { CardReply::Done(CardData::None) } else { CardReply::Refused(status) })
+    }
+
+    fn open_channel(
+        &mut self,
+        aid: &[u8],
+        version: u8,
+        hsm: &dyn Hsm,
+        challenge: &[u8; 32],
+        deadline: Deadline,
+    ) -> Result<CardReply, SessionError> {
+        self.channel = None;
+        let selected = self.select_application(aid, deadline)?;
         if !selected.is_ok() {
             return Ok(CardReply::Refused(selected));
         }
         let length = self.keys.challenge.min(challenge.len());
-        let (handshake, command) = Handshake::begin(self.keys.version, challenge[..length].to_vec());
+        let (handshake, command) = Handshake::begin(version, challenge[..length].to_vec());
         let response = self.transmit(&command, deadline)?;
         if !response.status.is_ok() {
             return Ok(CardReply::Refused(response.status));

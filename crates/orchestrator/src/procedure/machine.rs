@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::case::{Case, CaseInput};
 use super::look::{self, Finding, OnlySlot};
 use super::steps::{Stepping, advance, not_as_asked, read_issued, stepped};
-use super::{Action, AuthorityCall, CardCommand, CardData, CardReply, Event, Name, Outcome, Pending};
+use super::{Action, AuthorityCall, CardCommand, CardData, CardReply, Event, Machine, Name, Outcome, Pending};
 use crate::error::ProcedureError;
 use crate::progress::{Progress, Settlement};
 
@@ -80,24 +80,23 @@ impl Procedure {
         (Self { case, state: State::AskingFaceCode }, Action::AskFaceCode)
     }
 
-    /// What the procedure has told since it was asked last.
-    pub fn told(&mut self) -> Vec<Progress> {
-        std::mem::take(&mut self.case.told.0)
-    }
-
     /// Has the procedure ended?
     #[must_use]
     pub fn is_finished(&self) -> bool {
         matches!(self.state, State::Finished)
     }
+}
 
-    /// Takes one event and says what to do next. An event that the state does not wait for ends the procedure with
-    /// [`ProcedureError::UnexpectedEvent`]; nothing is guessed at.
-    #[must_use]
-    pub fn step(self, event: Event) -> (Self, Action) {
+impl Machine for Procedure {
+    /// An event that the state does not wait for ends the procedure with [`ProcedureError::UnexpectedEvent`]; nothing is guessed at.
+    fn step(self, event: Event) -> (Self, Action) {
         let Self { mut case, state } = self;
         let (state, action) = transition(&mut case, state, event);
         (Self { case, state }, action)
+    }
+
+    fn told(&mut self) -> Vec<Progress> {
+        std::mem::take(&mut self.case.told.0)
     }
 }
 
@@ -431,7 +430,7 @@ impl State {
 }
 
 impl Event {
-    fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match self {
             Self::FaceCode(_) => "the number on the card's face",
             Self::Pins(_) => "PINs",

@@ -8,6 +8,7 @@
 //! those two say. The same look takes up what another terminal, or this one before a power cut, left behind.
 
 mod case;
+mod changeover;
 mod look;
 mod machine;
 mod steps;
@@ -22,6 +23,7 @@ use crate::plan::Step;
 use crate::progress::{KeyOrigin, ProcedureReport, Progress, Settlement};
 
 pub use case::{Applicant, CaseInput, Holder};
+pub use changeover::{KeyChangeover, Versions};
 pub use machine::Procedure;
 
 /// 16 bytes that name one certificate's transaction, on the card and at the authority.
@@ -29,6 +31,16 @@ pub type TransactionId = [u8; jpki::card::TRANSACTION_ID_LENGTH];
 
 /// A SHA-256 that names a certificate or a key.
 pub type Name = [u8; 32];
+
+/// What the driver runs.
+pub trait Machine: Sized {
+    /// Takes one event and says what to do next.
+    #[must_use]
+    fn step(self, event: Event) -> (Self, Action);
+
+    /// What it has told since it was asked last.
+    fn told(&mut self) -> Vec<Progress>;
+}
 
 /// What the driver is to do.
 #[derive(Debug)]
@@ -135,6 +147,14 @@ pub enum CardCommand {
     Commit(CertificateKind, Name),
     /// Empties the pending slot.
     Discard(CertificateKind, Name),
+    /// Asks the issuer security domain which key versions the card has.
+    ReadKeyVersions,
+    /// Opens a channel in the issuer security domain with this key version.
+    OpenDomain(u8),
+    /// Adds the static keys of this version.
+    PutKeys(u8),
+    /// Takes the static keys of this version away.
+    DeleteKeys(u8),
 }
 
 impl CardCommand {
@@ -156,6 +176,10 @@ impl CardCommand {
             Self::ReadBack(_) => "read-back",
             Self::Commit(..) => "commit",
             Self::Discard(..) => "discard",
+            Self::ReadKeyVersions => "read-key-versions",
+            Self::OpenDomain(_) => "open-domain",
+            Self::PutKeys(_) => "put-keys",
+            Self::DeleteKeys(_) => "delete-keys",
         }
     }
 
@@ -172,8 +196,16 @@ impl CardCommand {
             | Self::Write(..)
             | Self::ReadBack(_)
             | Self::Commit(..)
-            | Self::Discard(..) => true,
-            Self::ReadSerial | Self::OpenChannel | Self::Status(_) | Self::ReadKey(_) | Self::Sign(..) => false,
+            | Self::Discard(..)
+            | Self::PutKeys(_)
+            | Self::DeleteKeys(_) => true,
+            Self::ReadSerial
+            | Self::OpenChannel
+            | Self::Status(_)
+            | Self::ReadKey(_)
+            | Self::Sign(..)
+            | Self::ReadKeyVersions
+            | Self::OpenDomain(_) => false,
         }
     }
 
@@ -181,7 +213,13 @@ impl CardCommand {
     #[must_use]
     pub fn kind(&self) -> Option<CertificateKind> {
         match self {
-            Self::ReadSerial | Self::ReadHolder(_) | Self::OpenChannel => None,
+            Self::ReadSerial
+            | Self::ReadHolder(_)
+            | Self::OpenChannel
+            | Self::ReadKeyVersions
+            | Self::OpenDomain(_)
+            | Self::PutKeys(_)
+            | Self::DeleteKeys(_) => None,
             Self::Status(kind)
             | Self::SetPin(kind, _)
             | Self::VerifyPin(kind, _)
@@ -193,6 +231,15 @@ impl CardCommand {
             | Self::ReadBack(kind)
             | Self::Commit(kind, _)
             | Self::Discard(kind, _) => Some(*kind),
+        }
+    }
+
+    /// The key version that the command changes, if it changes one.
+    #[must_use]
+    pub fn key_version(&self) -> Option<u8> {
+        match self {
+            Self::PutKeys(version) | Self::DeleteKeys(version) => Some(*version),
+            _ => None,
         }
     }
 }
@@ -225,6 +272,8 @@ pub enum CardData {
     Record(Zeroizing<Vec<u8>>, jiff::civil::Date),
     /// The state of a kind's slots.
     Status(SlotStatus),
+    /// The key versions of the card.
+    KeyVersions(Vec<u8>),
     /// The holder.
     Holder(Holder),
 }

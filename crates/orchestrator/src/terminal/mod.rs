@@ -27,7 +27,7 @@ use crate::logbook::{LogBook, LogVerdict, Testimony, What};
 use crate::operators::{self, Role};
 use crate::people::{Declined, People, Question};
 use crate::plan::Plan;
-use crate::procedure::{Applicant, CaseInput};
+use crate::procedure::{Action, Applicant, CaseInput, KeyChangeover, Machine, Procedure, Versions};
 use crate::progress::{ProcedureReport, Progress};
 use crate::session::Session;
 use crate::site::{self, SiteConfig, Trust};
@@ -114,16 +114,18 @@ impl Terminal {
     pub fn run(&mut self, resident: &str, plan: Plan) -> Result<ProcedureReport, ProcedureError> {
         self.procedure(|terminal, procedure| {
             let applicant = terminal.take_application(resident, &plan, procedure)?;
-            terminal.case(Some(applicant), plan)
+            let birth = applicant.resident.birth;
+            let input = terminal.case(Some(applicant), plan)?;
+            terminal.drive(procedure, Procedure::begin(input), Some(birth))
         })
     }
 
     /// One procedure from its first entry to log-off.
     fn procedure(
         &mut self,
-        prepare: impl FnOnce(&mut Self, &str) -> Result<CaseInput, ProcedureError>,
+        work: impl FnOnce(&mut Self, &str) -> Result<ProcedureReport, ProcedureError>,
     ) -> Result<ProcedureReport, ProcedureError> {
-        let outcome = self.while_logged_on(prepare);
+        let outcome = self.while_logged_on(work);
         let erased = self.erase_records();
         let logged_off = self.log_off();
         if !matches!(outcome, Err(ProcedureError::AuthorityUnreachable(_) | ProcedureError::NotLoggedOn)) {
@@ -156,7 +158,7 @@ impl Terminal {
 
     fn while_logged_on(
         &mut self,
-        prepare: impl FnOnce(&mut Self, &str) -> Result<CaseInput, ProcedureError>,
+        work: impl FnOnce(&mut Self, &str) -> Result<ProcedureReport, ProcedureError>,
     ) -> Result<ProcedureReport, ProcedureError> {
         self.lock_if_idle()?;
         let now = self.ports.clock.now();
@@ -169,7 +171,7 @@ impl Terminal {
         self.ports.random.fill_bytes(&mut number);
         let procedure = hex::encode(number);
         self.log.event(&mut *self.ports.state, What::begun(&procedure), self.ports.clock.wall())?;
-        let outcome = prepare(self, &procedure).and_then(|input| self.drive(&procedure, input));
+        let outcome = work(self, &procedure);
         let ended = outcome.as_ref().map_or_else(ProcedureError::code, |_| "done");
         let noted = self.log.event(&mut *self.ports.state, What::ended(&procedure, ended), self.ports.clock.wall());
         let report = outcome?;
@@ -255,7 +257,13 @@ impl Terminal {
         }
     }
 
-    fn drive(&mut self, procedure: &str, input: CaseInput) -> Result<ProcedureReport, ProcedureError> {
+    /// Runs a procedure, of an applicant with this birthday if there is one, from its first action on.
+    fn drive(
+        &mut self,
+        procedure: &str,
+        begun: (impl Machine, Action),
+        holder_birth: Option<Date>,
+    ) -> Result<ProcedureReport, ProcedureError> {
         let keys = self.site.card_keys()?;
         let Ports { clock, reader, hsm, line, people, state, random, .. } = &mut self.ports;
         let mut driver = Driver {
@@ -270,12 +278,12 @@ impl Terminal {
             log: &mut self.log,
             progress: &mut *self.progress,
             procedure: procedure.into(),
-            holder_birth: input.applicant.as_ref().map(|applicant| applicant.resident.birth),
+            holder_birth,
             clocks: StepClocks::default(),
             traffic: Traffic::default(),
             messages: 0,
         };
-        let outcome = driver.run(&mut **reader, input);
+        let outcome = driver.run(&mut **reader, begun);
         match outcome.failure {
             None => Ok(outcome.report),
             Some(failure) => Err(failure),
@@ -287,7 +295,22 @@ impl Terminal {
     /// # Errors
     /// As [`Terminal::run`].
     pub fn settle(&mut self) -> Result<ProcedureReport, ProcedureError> {
-        self.procedure(|terminal, _| terminal.case(None, Plan::settle()))
+        self.procedure(|terminal, procedure| {
+            let input = terminal.case(None, Plan::settle())?;
+            terminal.drive(procedure, Procedure::begin(input), None)
+        })
+    }
+
+    /// Card key changeover: the card gets the static keys of the site's current version, and loses those of previous ones.
+    ///
+    /// # Errors
+    /// [`ProcedureError::CardKeysNotProved`] if the new ones open no channel; else as [`Terminal::run`].
+    pub fn rekey(&mut self) -> Result<ProcedureReport, ProcedureError> {
+        self.procedure(|terminal, procedure| {
+            let keys = terminal.site.card_keys()?;
+            let versions = Versions { current: keys.version, previous: keys.previous };
+            terminal.drive(procedure, KeyChangeover::begin(versions), None)
+        })
     }
 
     /// Erases what the procedure kept: the journal. Everything else was in memory and is wiped where it was held.

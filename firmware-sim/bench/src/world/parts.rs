@@ -97,6 +97,7 @@ pub fn site(issuing: &IssuingProfile, card: &CardProfile, authority_address: &st
         environment: "sim".into(),
         card_challenge_length: card.scp03_mode.length(),
         card_key_version: CARD_KEY_VERSION,
+        previous_card_key_versions: Vec::new(),
         authority_name: "localhost".into(),
         authority_address: authority_address.into(),
         card_reader: None,
