@@ -58,9 +58,10 @@ impl SkinOptics {
         }
     }
 
-    /// Silicone with channels of ink: the same in both lights.
+    /// Silicone with channels of ink, as dark as veins usually look: the same in both lights.
     pub(super) fn silicone(family: Family) -> Self {
-        Self::new(family, Wavelength::NearInfrared)
+        let skin = Self::new(family, Wavelength::NearInfrared);
+        Self { blood: 0.55 * skin.blood, ..skin }
     }
 
     /// Share of a vein's contrast that `depth` mm of tissue above it leave.

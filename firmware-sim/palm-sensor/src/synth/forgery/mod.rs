@@ -4,7 +4,7 @@ mod sheet;
 
 use palm_vein::PalmImage;
 
-use self::sheet::{FoilOnHand, Ink, Sheet, Tone};
+use self::sheet::{FoilOnHand, Ink, Screen, Sheet, Tone};
 use super::exposure::expose;
 use super::optics::SkinOptics;
 use super::outline::Outline;
@@ -22,7 +22,7 @@ pub enum Artefact {
     DraftPrint,
     /// A laser print with a finer screen (85 lines an inch).
     OfficePrint,
-    /// A laser print with the finest screen (150 lines an inch); the light of the capture was evened out before.
+    /// A laser print of scattered dots too small to be seen; the light of the capture was evened out before.
     FinePrint,
     /// An inkjet print with dyes: a good picture at 660 nm, hardly more than white paper at 850 nm.
     InkjetPrint,
@@ -87,12 +87,13 @@ impl Forgery {
         };
         // A sheet shows the picture as it is, whichever hand is on it.
         let upright = PalmSeeds { side: Side::Right, ..own_hand };
-        let print = |tone: Tone, ink: Ink, screen: f32| Thing::Sheet(Sheet::print(seed, &stolen(), tone, ink, screen));
+        let print =
+            |tone: Tone, ink: Ink, screen: Screen| Thing::Sheet(Sheet::print(seed, &stolen(), tone, ink, screen));
         let (forger, thing) = match artefact {
-            Artefact::DraftPrint => (upright, print(Tone::AsCaptured, Ink::Toner, 25.4 / 50.0)),
-            Artefact::OfficePrint => (upright, print(Tone::AsCaptured, Ink::Toner, 25.4 / 85.0)),
-            Artefact::FinePrint => (upright, print(Tone::Evened, Ink::Toner, 25.4 / 150.0)),
-            Artefact::InkjetPrint => (upright, print(Tone::Evened, Ink::Dye, 25.4 / 150.0)),
+            Artefact::DraftPrint => (upright, print(Tone::AsCaptured, Ink::Toner, Screen::Dots(25.4 / 50.0))),
+            Artefact::OfficePrint => (upright, print(Tone::AsCaptured, Ink::Toner, Screen::Dots(25.4 / 85.0))),
+            Artefact::FinePrint => (upright, print(Tone::Evened, Ink::Toner, Screen::Scattered)),
+            Artefact::InkjetPrint => (upright, print(Tone::Evened, Ink::Dye, Screen::Scattered)),
             Artefact::Screen => (upright, Thing::Sheet(Sheet::screen(seed, &stolen()))),
             Artefact::Transparency => {
                 let foil = Sheet::foil(seed, &stolen());

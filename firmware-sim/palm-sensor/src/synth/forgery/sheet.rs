@@ -43,6 +43,15 @@ pub(super) enum Ink {
     Dye,
 }
 
+/// How a printer makes grey.
+#[derive(Clone, Copy)]
+pub(super) enum Screen {
+    /// Dots of different size, so many mm apart.
+    Dots(f32),
+    /// Dots too small to be seen, scattered.
+    Scattered,
+}
+
 /// A sheet with a picture.
 pub(super) struct Sheet {
     /// How much of the sheet is covered with ink; of a foil, how much light it takes; of a screen, how bright it is.
@@ -74,11 +83,11 @@ pub(super) struct FoilOnHand<'a> {
 }
 
 impl Sheet {
-    /// Prints `capture` on paper. `screen` is the distance of the screen's dots, mm.
-    pub(super) fn print(seed: u64, capture: &PalmImage, tone: Tone, ink: Ink, screen: f32) -> Self {
+    /// Prints `capture` on paper.
+    pub(super) fn print(seed: u64, capture: &PalmImage, tone: Tone, ink: Ink, screen: Screen) -> Self {
         let grey = match tone {
             Tone::AsCaptured => plane(capture),
-            Tone::Evened => evened(capture),
+            Tone::Evened => evened(capture).grey,
         };
         let wanted = on_sheet(|at| {
             let reflectance = (sample(&grey, at) / PALM_GREY).clamp(TONER, PAPER);
@@ -89,10 +98,13 @@ impl Sheet {
 
     /// Prints the veins of `capture` on a foil.
     pub(super) fn foil(seed: u64, capture: &PalmImage) -> Self {
-        let evened = evened(capture);
-        // Light passes twice; faint lines are drawn darker than they were.
-        let wanted = on_sheet(|at| (1.1 * (1.0 - sample(&evened, at) / PALM_GREY) - 0.02).clamp(0.0, 0.45));
-        Self { picture: screened(seed, wanted, 25.4 / 150.0), kind: Kind::Foil, bend: 0.0 }
+        let Evened { grey, inside } = evened(capture);
+        // Light passes twice, so half of a line's darkness is enough. Edges of the hand are no lines.
+        let wanted = on_sheet(|at| {
+            let line = if sample(&inside, at) > 0.95 { 1.0 - sample(&grey, at) / PALM_GREY } else { 0.0 };
+            (0.8 * line - 0.01).clamp(0.0, 0.45)
+        });
+        Self { picture: screened(seed, wanted, Screen::Scattered), kind: Kind::Foil, bend: 0.0 }
     }
 
     /// Shows `capture` on a screen.
@@ -180,27 +192,34 @@ fn plane(capture: &PalmImage) -> Raster {
     Raster { width: PalmImage::WIDTH, height: PalmImage::HEIGHT, values }
 }
 
-/// The capture as if the light had been the same everywhere on the hand; dark beside it.
-fn evened(capture: &PalmImage) -> Raster {
+/// A capture as if the light had been the same everywhere on the hand.
+struct Evened {
+    grey: Raster,
+    /// Share of the surroundings that is hand.
+    inside: Raster,
+}
+
+fn evened(capture: &PalmImage) -> Evened {
     /// Grey level below which there is no hand.
     const HAND_FROM: f32 = 45.0;
     /// Scale of the light, pixels.
     const SCALE: f32 = 14.0;
     let mut grey = plane(capture);
-    let mut hand = grey.clone();
-    hand.values.iter_mut().for_each(|value| *value = if *value > HAND_FROM { 1.0 } else { 0.0 });
+    let mut inside = grey.clone();
+    inside.values.iter_mut().for_each(|value| *value = if *value > HAND_FROM { 1.0 } else { 0.0 });
     let mut light = grey.clone();
-    for (value, inside) in light.values.iter_mut().zip(&hand.values) {
-        *value *= inside;
+    for (value, hand) in light.values.iter_mut().zip(&inside.values) {
+        *value *= hand;
     }
     light.blur(SCALE, SCALE);
-    let mut share = hand.clone();
-    share.blur(SCALE, SCALE);
+    inside.blur(SCALE, SCALE);
     for (i, value) in grey.values.iter_mut().enumerate() {
-        let around = light.values[i] / share.values[i].max(1e-3);
-        *value = if hand.values[i] > 0.0 { PALM_GREY * *value / around.max(1.0) } else { *value };
+        let around = light.values[i] / inside.values[i].max(1e-3);
+        if *value > HAND_FROM {
+            *value *= PALM_GREY / around.max(HAND_FROM);
+        }
     }
-    grey
+    Evened { grey, inside }
 }
 
 /// The values of a function of the place on a sheet, mm from its middle.
@@ -230,19 +249,25 @@ fn between(raster: &Raster, x: f32, y: f32) -> f32 {
     top + fy * (bottom - top)
 }
 
-/// Ink where a printer puts it, to cover as much of the paper as `wanted`: dots of a screen turned by 45°, whose edges
-/// run a little.
-fn screened(seed: u64, mut wanted: Raster, screen: f32) -> Raster {
+/// Ink where a printer puts it, to cover as much of the paper as `wanted`.
+fn screened(seed: u64, mut wanted: Raster, screen: Screen) -> Raster {
     const TURN: f32 = std::f32::consts::FRAC_1_SQRT_2;
     /// How far ink runs, and how far paper carries the light around a dot, mm.
     const RUN: f32 = 0.10;
     let rng = &mut stream(Family::A, Purpose::Forgery, seed, 1);
     for (i, value) in wanted.values.iter_mut().enumerate() {
-        let (x, y) = ((i % WIDTH) as f32 * PITCH, (i / WIDTH) as f32 * PITCH);
-        let (u, v) = ((x + y) * TURN, (x - y) * TURN);
-        let threshold = 0.5 + 0.25 * (wave(u / screen) + wave(v / screen)) + rng.gen_range(-0.06..0.06);
-        // Toner gets nearly everywhere and nearly nowhere.
-        *value = (0.5 + 4.0 * (*value - threshold.clamp(0.05, 0.95))).clamp(0.0, 1.0);
+        let grain = rng.gen_range(-0.06..0.06);
+        *value = match screen {
+            Screen::Dots(distance) => {
+                // Rows of dots are turned by 45°. Toner gets nearly everywhere and nearly nowhere.
+                let (x, y) = ((i % WIDTH) as f32 * PITCH, (i / WIDTH) as f32 * PITCH);
+                let (u, v) = ((x + y) * TURN, (x - y) * TURN);
+                let threshold = 0.5 + 0.25 * (wave(u / distance) + wave(v / distance)) + grain;
+                (0.5 + 4.0 * (*value - threshold.clamp(0.05, 0.95))).clamp(0.0, 1.0)
+            }
+            // Grain where there are dots and gaps: nowhere on blank and on covered paper.
+            Screen::Scattered => (*value + 8.0 * grain * *value * (1.0 - *value)).clamp(0.0, 1.0),
+        };
     }
     wanted.blur(RUN / PITCH, RUN / PITCH);
     wanted
