@@ -36,6 +36,9 @@ pub struct Capabilities {
     /// Derivation by NIST SP 800-108 in counter mode with AES-CMAC inside, in the layout of SCP03 and with its results. Without it
     /// a card's keys are computed by AES-CMAC and are on the host while they are used: the weaker mode.
     pub sp800_108: bool,
+    /// What is derived so from a master key may be a key that can be read, if the program asks for it: whoever has the program in
+    /// their hands has single cards' keys, as without the mechanism. The master key is safe.
+    pub readable_children: bool,
     /// New static keys for a card can be enciphered under its present ones: inside with `CKM_AES_CBC` as a mechanism that wraps, or, in
     /// the weaker mode, on the host.
     pub key_changeover: bool,
@@ -82,12 +85,20 @@ struct Trial<'a> {
     has_kwp: bool,
 }
 
+/// What the derivation inside was found to do, if it gives the right keys.
+#[derive(Clone, Copy)]
+struct Sp800108 {
+    key_changeover: bool,
+    readable_children: bool,
+}
+
 impl Trial<'_> {
     fn all(&self) -> Result<Capabilities, Fault> {
         let (ec_p256, ecdsa_sha256) = self.curve(KeyKind::EcP256, &Mechanism::EcdsaSha256, 32)?;
         let (ec_p384, ecdsa_sha384) = self.curve(KeyKind::EcP384, &Mechanism::EcdsaSha384, 48)?;
         let aes_cmac = self.signs_with(&Mechanism::AesKeyGen, KeyType::AES, &Mechanism::AesCMac, 16)?;
-        let (sp800_108, changeover_inside) = self.sp800_108()?;
+        let derivation = self.sp800_108()?;
+        let sp800_108 = derivation.is_some();
         Ok(Capabilities {
             ec_p256,
             ec_p384,
@@ -102,7 +113,8 @@ impl Trial<'_> {
             ecdsa_sha256,
             ecdsa_sha384,
             sp800_108,
-            key_changeover: if sp800_108 { changeover_inside } else { aes_cmac },
+            readable_children: derivation.is_some_and(|found| found.readable_children),
+            key_changeover: derivation.map_or(aes_cmac, |found| found.key_changeover),
             key_wrap: self.key_wrap()?,
             eddsa: self.lists(MechanismType::EDDSA),
             ml_dsa: self.lists(MechanismType::ML_DSA),
@@ -158,9 +170,9 @@ impl Trial<'_> {
     }
 
     /// Does the derivation inside give what CMAC under the same key gives, for a card's channel, and for its new static keys?
-    fn sp800_108(&self) -> Result<(bool, bool), Fault> {
+    fn sp800_108(&self) -> Result<Option<Sp800108>, Fault> {
         if !self.lists(MechanismType::SP800_108_COUNTER_KDF) || !self.lists(MechanismType::AES_CMAC) {
-            return Ok((false, false));
+            return Ok(None);
         }
         let template = [
             Attribute::Token(false),
@@ -170,7 +182,7 @@ impl Trial<'_> {
             Attribute::Sign(true),
             Attribute::Derive(true),
         ];
-        let Some(master) = self.secret(&Mechanism::AesKeyGen, &template)? else { return Ok((false, false)) };
+        let Some(master) = self.secret(&Mechanism::AesKeyGen, &template)? else { return Ok(None) };
         let derivation = SessionDerivation {
             key_version: 1,
             diversification: [0x5a; 10],
@@ -196,8 +208,10 @@ impl Trial<'_> {
             let inside = sent(true)?;
             sends &= inside.is_some() && inside == sent(false)?;
         }
+        let readable_children =
+            Master::on_trial(self.session, master, 256, true).derives_readable(&CardKeySet::from(&derivation))?;
         self.session.destroy_object(master)?;
-        Ok((agree, agree && sends))
+        Ok(agree.then_some(Sp800108 { key_changeover: sends, readable_children }))
     }
 
     fn key_wrap(&self) -> Result<KeyWrap, Fault> {
@@ -292,6 +306,9 @@ impl fmt::Display for Capabilities {
             (false, false) => "no",
         };
         writeln!(f, "keys of cards: {derivation}")?;
+        if self.readable_children {
+            writeln!(f, "keys of cards can be derived so that they can be read, if the program asks for it (weaker)")?;
+        }
         writeln!(f, "new static keys for cards: {}", able(self.key_changeover))?;
         let wrap = match self.key_wrap {
             KeyWrap::Exact => "RFC 5649 (CKM_AES_KEY_WRAP_KWP)",

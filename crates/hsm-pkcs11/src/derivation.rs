@@ -10,6 +10,7 @@ use hsm::{CardKeySet, HsmError, KeyKind, KeyName, SessionDerivation, SessionKeys
 use secure_channel::kdf::{self, KdfError, constant};
 use zeroize::Zeroizing;
 
+use crate::capabilities::tried;
 use crate::error::{Fault, odd};
 use crate::objects::find;
 use crate::token::Call;
@@ -65,12 +66,32 @@ impl<'a> Master<'a> {
 
     /// A key of the card, by the derivation's constant.
     pub(crate) fn card_key(&self, constant: u8, card: &CardKeySet, purpose: Purpose) -> Result<CardKey<'a>, Fault> {
-        let context = kdf::card_context(card.key_version, &card.diversification);
         if !self.derives {
+            let context = kdf::card_context(card.key_version, &card.diversification);
             let key =
                 kdf::derive_with::<Fault>(|input| cmac(self.call, self.key, input), constant, self.bits, &context)?;
             return Ok(CardKey::OnHost { call: self.call, key, purpose });
         }
+        self.derive(constant, card, passing_key(purpose)).map(CardKey::Inside)
+    }
+
+    /// Does the token derive a key of a card that can be read?
+    pub(crate) fn derives_readable(&self, card: &CardKeySet) -> Result<bool, Fault> {
+        let readable = vec![
+            Attribute::Class(ObjectClass::SECRET_KEY),
+            Attribute::KeyType(KeyType::AES),
+            Attribute::Token(false),
+            Attribute::Sensitive(false),
+            Attribute::Extractable(true),
+        ];
+        let Some(child) = tried(self.derive(constant::K_ENC, card, readable))? else { return Ok(false) };
+        let value = tried(self.call.get_attributes(child.handle, &[AttributeType::Value]))?;
+        Ok(value.is_some_and(|value| !value.is_empty()))
+    }
+
+    /// A key of the card inside the token.
+    fn derive(&self, constant: u8, card: &CardKeySet, mut template: Vec<Attribute>) -> Result<Passing<'a>, Fault> {
+        let context = kdf::card_context(card.key_version, &card.diversification);
         let before = kdf::before_counter(constant, self.bits);
         let counter = KbkdfCounterFormat::new(Endianness::Big, COUNTER_BITS);
         let input = [
@@ -79,10 +100,8 @@ impl<'a> Master<'a> {
             PrfDataParam::new(PrfDataParamType::ByteArray(&context)),
         ];
         let mechanism = Mechanism::KbkdfCounter(KbkdfParams::new(MechanismType::AES_CMAC, &input, None));
-        let mut template = passing_key(purpose);
         template.push(Attribute::ValueLen(u64::from(self.bits / 8).into()));
-        let handle = self.call.derive_key(&mechanism, self.key, &template)?;
-        Ok(CardKey::Inside(Passing { call: self.call, handle }))
+        Ok(Passing { call: self.call, handle: self.call.derive_key(&mechanism, self.key, &template)? })
     }
 }
 

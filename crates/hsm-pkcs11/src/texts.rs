@@ -42,7 +42,7 @@ impl Capabilities {
         let strong = |code| Ability { code, is_weaker: false };
         let weaker = |code| Ability { code, is_weaker: true };
         let able = |is, yes, no| strong(if is { yes } else { no });
-        vec![
+        let mut abilities = vec![
             match (self.sp800_108, self.aes_cmac) {
                 (true, _) => strong("derives-inside"),
                 (false, true) => weaker("derives-outside"),
@@ -59,6 +59,10 @@ impl Capabilities {
             able(self.ec_p384, "signs-p384", "signs-no-p384"),
             able(self.rsa_2048, "signs-rsa-2048", "signs-no-rsa-2048"),
             able(self.hmac_sha256, "authenticates", "authenticates-not"),
-        ]
+        ];
+        if self.readable_children {
+            abilities.insert(1, weaker("derives-readable"));
+        }
+        abilities
     }
 }

@@ -54,10 +54,14 @@ fn lacking(slot: u32, label: &str) -> Pkcs11Hsm {
 }
 
 fn it_is_found_to_do_what_kryoptic_does() {
-    let able = open(new_token(kryoptic(), "capabilities")).capabilities();
+    let hsm = open(new_token(kryoptic(), "capabilities"));
+    let able = hsm.capabilities();
     assert!(able.ec_p256 && able.ec_p384 && able.rsa_2048 && able.aes_cmac && able.hmac_sha256, "{able}");
     assert!(able.ecdsa_sha256 && able.ecdsa_sha384 && able.sp800_108 && able.key_changeover, "{able}");
     assert_eq!(able.key_wrap, KeyWrap::Exact);
+    // Whoever asks it for a key of a card that can be read gets one: it is told.
+    assert!(able.readable_children, "{able}");
+    assert_eq!(hsm.weaker_modes(), ["derives-readable"]);
 }
 
 fn it_has_published_values() {

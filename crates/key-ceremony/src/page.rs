@@ -224,6 +224,10 @@ fn ability_words(code: &str) -> (&str, &str) {
             "HSM に SP 800-108 がなく、使う間だけカードの鍵が HSM の外にある",
             "no SP 800-108: a card's keys are outside while they are used",
         ),
+        "derives-readable" => (
+            "プログラムが求めれば、読み出せるカードの鍵も導出する",
+            "derives keys of cards that can be read, if asked to",
+        ),
         "derives-nothing" => ("カードの鍵を導出できない", "derives no keys of cards"),
         "hashes-inside" => ("署名対象のハッシュは HSM の中で計算", "what is signed is hashed inside"),
         "hashes-outside" => ("署名対象のハッシュは HSM の外で計算", "what is signed is hashed outside"),
@@ -300,7 +304,7 @@ mod tests {
     fn sealed(name: &str, reason: &str) -> Sealed {
         let deadline = Deadline::at(Moment::since_start(std::time::Duration::from_secs(60)));
         let module = SoftwareHsm::in_memory(&Provision::empty("page", [3; 32])).unwrap();
-        let installation = Installation::terminal(name, 1);
+        let installation = Installation::terminal(name, &[1]);
         module.create(&KeyName::card_master(1), hsm::KeyKind::CardMaster(hsm::AesLength::Aes256), deadline).unwrap();
         let found = examine(&module, &installation, deadline).unwrap();
         let persons = ["<i>0001</i>", "0002"].map(|id| Person { id: id.into(), role: None });

@@ -36,6 +36,7 @@ doctor-hsm-keys-missing = keys that are needed and missing: { $count }
 doctor-hsm-weaker = weaker: { $text }
 doctor-hsm-derives-inside = cards' keys are derived inside the HSM (SP 800-108)
 doctor-hsm-derives-outside = the HSM has no SP 800-108, so a card's keys are outside it while they are used
+doctor-hsm-derives-readable = the HSM derives keys of cards that can be read, if a program asks for them
 doctor-hsm-derives-nothing = the HSM derives no keys of cards: it has neither SP 800-108 nor AES-CMAC
 doctor-hsm-hashes-inside = what is signed is hashed inside the HSM
 doctor-hsm-hashes-outside = what is signed is hashed outside the HSM

@@ -33,6 +33,7 @@ doctor-hsm-keys-missing = 必要な鍵が { $count } 個ありません
 doctor-hsm-weaker = 弱い方式: { $text }
 doctor-hsm-derives-inside = カードの鍵は HSM の中で導出されます (SP 800-108)
 doctor-hsm-derives-outside = HSM に SP 800-108 がないため、カードの鍵は、使う間だけ HSM の外にあります
+doctor-hsm-derives-readable = プログラムが求めれば、読み出せるカードの鍵も HSM が導出します
 doctor-hsm-derives-nothing = HSM に SP 800-108 も AES-CMAC もないため、カードの鍵を導出できません
 doctor-hsm-hashes-inside = 署名対象のハッシュは HSM の中で計算されます
 doctor-hsm-hashes-outside = 署名対象のハッシュは HSM の外で計算されます

@@ -8,6 +8,7 @@ pub(crate) fn ability(code: &str) -> &'static str {
     match code {
         "derives-inside" => "doctor-hsm-derives-inside",
         "derives-outside" => "doctor-hsm-derives-outside",
+        "derives-readable" => "doctor-hsm-derives-readable",
         "derives-nothing" => "doctor-hsm-derives-nothing",
         "hashes-inside" => "doctor-hsm-hashes-inside",
         "hashes-outside" => "doctor-hsm-hashes-outside",
