@@ -1,8 +1,6 @@
 //! Synthetic palms are what they are said to be: like real pictures where those were measured, the same on every machine,
 //! with veins weaker in red light, and artefacts that fall short of a hand in the ways their makers can't help.
 
-#![expect(clippy::expect_used, reason = "tests fail by panicking")]
-
 use palm_vein::PalmImage;
 use sha2::{Digest, Sha256};
 use sim_palm_sensor::synth::statistics::{PictureStatistics, measure};
