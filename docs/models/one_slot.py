@@ -6,7 +6,8 @@ usage: one_slot.py            fails unless the product keeps what ADR 0009 says,
 
 A variant is three words: when the authority is told that the old certificate's key is gone (before it is overwritten, right after,
 or when the new certificate is confirmed), whether the card remembers the name of the certificate that it overwrote, and whether the
-command that overwrites names what it is to overwrite. The product is `after remembers named`.
+command that overwrites names what it is to overwrite. The product is `after remembers named`. A fourth word, `asked-first`, has the
+certificate asked for before anything is overwritten, as a key that is made in the HSM would allow (ADR 0010): it keeps the same.
 
 Two terminals and successive certificates 0 (the old one), 1, 2 of one kind. Requests may be lost, delayed, delivered with the answer
 lost, or arrive again later; the card leaves at any moment, power is cut at any command (each is atomic: done, or not), and comes back to
@@ -56,7 +57,8 @@ def call(s, k, request, then):
 
 
 def steps(s, variant):
-    told, remembers, named = variant
+    told, remembers, named, *asked = variant
+    asks_first = asked == ["asked-first"]
     for place in ("A", "B", "out"):
         if place != s.loc and "out" in (place, s.loc):
             yield s._replace(loc=place)
@@ -94,24 +96,28 @@ def steps(s, variant):
                 yield at(s, k, "revoke", None, old, seen)
             else:
                 yield at(s, k, "generate", None, None, seen)
-        if step == "generate" and here and (s.slot == seen or named == "unnamed"):
-            new = s.made
+        if step == "generate" and asks_first and s.made < N:
+            made = s._replace(made=s.made + 1)
+            answered = lambda d: ("import", s.made, old, seen) if d.au[s.made] in "IV" else IDLE
+            yield from call(made, k, ("ir", s.made), answered)
+        if step == ("import" if asks_first else "generate") and here and (s.slot == seen or named == "unnamed"):
+            new = i if asks_first else s.made
             if new < N:
                 overwrote = None
                 if remembers == "remembers" and s.slot:
                     overwrote = s.slot[1] if s.slot[0] == "C" else s.slot[2]
-                done = s._replace(slot=("K", new, overwrote), made=new + 1)
+                done = s._replace(slot=("K", new, overwrote), made=max(s.made, new + 1))
                 if told == "after" and old is not None:
                     yield at(done, k, "revoke", new, old, done.slot)
                 else:
-                    yield at(done, k, "request", new, old)
+                    yield at(done, k, "write" if asks_first else "request", new, old)
                 yield at(done, k, *IDLE)                                 # done, its answer lost
         if step == "revoke":
             # Before the overwriting, after it, after the confirmation, or found by a look.
             if told == "last" and i is not None:
                 after = lambda d: IDLE
             elif i is not None:
-                after = lambda d: ("request", i, None, None)
+                after = lambda d: ("write" if asks_first else "request", i, None, None)
             else:
                 after = lambda d: ("generate", None, None, seen)
             yield from call(s, k, ("revoke", old), after)
@@ -240,10 +246,13 @@ def table():
 if sys.argv[1:] == ["table"]:
     table()
 elif len(sys.argv) > 1:
-    print(judge(tuple(sys.argv[1:4]), ways=True))
+    print(judge(tuple(sys.argv[1:]), ways=True))
 else:
     states, found = judge(PRODUCT)
     print(f"{' '.join(PRODUCT)}: {states} states, {found}")
+    assert found == KEPT
+    states, found = judge((*PRODUCT, "asked-first"))
+    print(f"{' '.join(PRODUCT)} asked-first: {states} states, {found}")
     assert found == KEPT
     for variant, invariant in NEIGHBOURS.items():
         assert breaks(variant, invariant), variant
