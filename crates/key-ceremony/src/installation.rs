@@ -11,8 +11,8 @@ pub struct Installation {
     pub name: String,
     /// The keys that it can't do without, and that it makes itself.
     pub required: Vec<(KeyName, KeyKind)>,
-    /// Version of the master key that its cards are under: of a terminal.
-    pub card_version: Option<u8>,
+    /// Versions of the master keys that its cards are under: of a terminal.
+    pub card_versions: Vec<u8>,
     /// Is all of it simulated? The record says so.
     pub is_simulated: bool,
 }
@@ -68,10 +68,10 @@ impl KeyUse {
 }
 
 impl Installation {
-    /// A terminal whose cards are under version `card_version` of their master key. That key is not made here: whoever personalises
-    /// the cards brings it in.
+    /// A terminal whose cards are under these versions of their master key. Those are not made when it is set up: whoever personalises
+    /// the cards brings the first one in.
     #[must_use]
-    pub fn terminal(name: &str, card_version: u8) -> Self {
+    pub fn terminal(name: &str, card_versions: &[u8]) -> Self {
         let required = [
             (KeyName::LOG_SIGNING, KeyKind::EcP256),
             (KeyName::RESIDENT_REFERENCE, KeyKind::Hmac),
@@ -83,7 +83,7 @@ impl Installation {
             kind: InstallationKind::Terminal,
             name: name.to_owned(),
             required: required.map(|(name, kind)| (KeyName::new(name), kind)).to_vec(),
-            card_version: Some(card_version),
+            card_versions: card_versions.to_vec(),
             is_simulated: false,
         }
     }
@@ -95,7 +95,7 @@ impl Installation {
             kind: InstallationKind::Authority,
             name: name.to_owned(),
             required,
-            card_version: None,
+            card_versions: Vec::new(),
             is_simulated: false,
         }
     }
@@ -140,7 +140,7 @@ impl Installation {
             (InstallationKind::Terminal, KeyName::RESIDENT_REFERENCE) => Some(KeyUse::References),
             (InstallationKind::Terminal, KeyName::TEMPLATE_SEALING) => Some(KeyUse::Templates),
             (InstallationKind::Terminal, _) => {
-                (key.card_version().is_some() && key.card_version() == self.card_version).then_some(KeyUse::Cards)
+                key.card_version().filter(|version| self.card_versions.contains(version)).map(|_| KeyUse::Cards)
             }
             (InstallationKind::Authority, _) => {
                 self.required.iter().any(|(name, _)| name == key).then_some(KeyUse::Certificates)

@@ -18,7 +18,7 @@ fn sample() -> Sealed {
     let soon = Deadline::at(Moment::since_start(Duration::from_secs(60)));
     let hsm = SoftwareHsm::in_memory(&Provision::empty("sample", [1; 32])).unwrap();
     hsm.create(&KeyName::card_master(1), KeyKind::CardMaster(AesLength::Aes128), soon).unwrap();
-    let installation = Installation { is_simulated: true, ..Installation::terminal("SIM-TERMINAL-1", 1) };
+    let installation = Installation { is_simulated: true, ..Installation::terminal("SIM-TERMINAL-1", &[1]) };
     let persons = Person::declared(["窓口 花子", "鍵山 守"]).unwrap();
     let began_at: Timestamp = "2026-04-01T00:00:00Z".parse().unwrap();
     let mut record = Record::begin(Act::Init, &installation, &hsm, persons, PersonsProof::Declared, began_at);
@@ -35,7 +35,8 @@ fn sample() -> Sealed {
 fn the_sample_is_what_the_program_makes() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/samples");
     let sample = sample();
-    for (name, made) in [("key-ceremony.json", sample.json.clone()), ("key-ceremony.html", sample.page().into_bytes())] {
+    for (name, made) in [("key-ceremony.json", sample.json.clone()), ("key-ceremony.html", sample.page().into_bytes())]
+    {
         let path = folder.join(name);
         if std::env::var_os("MADOGUCHI_WRITE_SAMPLES").is_some() {
             fs::write(&path, &made).unwrap();

@@ -140,7 +140,8 @@ pub fn records(state: &dyn StateFolder) -> Result<Vec<Sealed>, StateError> {
 
 /// The terminal, as ceremonies know it.
 pub(crate) fn installation(site: &SiteConfig, is_simulated: bool) -> Installation {
-    Installation { is_simulated, ..Installation::terminal(&site.terminal, site.card_key_version) }
+    let versions = [&[site.card_key_version], &*site.previous_card_key_versions].concat();
+    Installation { is_simulated, ..Installation::terminal(&site.terminal, &versions) }
 }
 
 /// Where a ceremony acts and is accounted for.

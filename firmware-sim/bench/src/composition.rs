@@ -240,9 +240,8 @@ impl Composition for Simulated {
     }
 
     fn key_custody(&self, site: &Site) -> Result<Arc<dyn KeyCustody>, Failure> {
-        let world = Self::world(site)?;
         let Some(uri) = &site.hsm else {
-            let hsm = world.terminal_hsm().map_err(ProcedureError::from)?;
+            let hsm = Self::world(site)?.terminal_hsm().map_err(ProcedureError::from)?;
             return Ok(Arc::new(hsm.with_clock(Arc::clone(&site.clock))));
         };
         let token = Arc::new(Pkcs11Hsm::open_uri(uri, Arc::clone(&site.clock)).map_err(unusable)?);

@@ -169,7 +169,7 @@ impl Making {
         folder: &WorldFolder,
         issuing: &IssuingProfile,
     ) -> Result<Pkcs11Hsm, WorldError> {
-        let hsm = token.provision(&Installation::terminal(parts::TERMINAL, parts::CARD_KEY_VERSION))?;
+        let hsm = token.provision(&Installation::terminal(parts::TERMINAL, &[parts::CARD_KEY_VERSION]))?;
         let factory = SoftwareHsm::create(&folder.card_factory(), &parts::factory_provision(self.seed, issuing))?;
         let master = factory.card_master(parts::CARD_KEY_VERSION)?;
         let deadline = ElapsingClock::shared().deadline_in(HSM);
