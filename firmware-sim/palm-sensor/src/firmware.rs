@@ -306,6 +306,9 @@ impl<S: Scene> PalmSensorFirmware<S> {
 
     /// Proves what it is, and agrees on keys.
     fn attest(&mut self, to: Return, request: &[u8]) {
+        if self.broken_parts & protocol::part::KEYS != 0 {
+            return self.refuse(to, error::HARDWARE);
+        }
         let mut random = [0; link::BLOCK];
         OsRng.fill_bytes(&mut random);
         let Self { channels, keys, .. } = self;
@@ -378,6 +381,10 @@ impl<S: Scene> PalmSensorFirmware<S> {
             running.to = to;
             return;
         }
+        // No number may come twice under one key. They last for centuries.
+        if self.last_frame > u32::MAX - protocol::MOST_WAVELENGTHS as u32 {
+            return self.refuse(to, error::HARDWARE);
+        }
         // Somebody else's pictures are not wiped while they are being fetched.
         if self.frames.iter().any(|frame| frame.channel != to.channel) {
             return self.refuse(to, error::CHANNEL_BUSY);
@@ -443,7 +450,7 @@ impl<S: Scene> PalmSensorFirmware<S> {
         } else {
             (Zeroizing::new(pixels.to_vec()), codec::RAW)
         };
-        self.last_frame = self.last_frame.wrapping_add(1);
+        self.last_frame += 1;
         let number = self.last_frame;
         if let Some(session) = self.channel(channel).and_then(|channel| channel.session.as_ref()) {
             session.encipher(number, &mut stream);
