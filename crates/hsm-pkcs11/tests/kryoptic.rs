@@ -7,15 +7,16 @@ mod common;
 
 use std::fs;
 use std::process::ExitCode;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use common::raw::aes_key_wrap_kwp;
 use common::{Provisioned, kryoptic, new_token, open, provisioned, soon, trial, vectors};
 use cryptoki::slot::Slot;
 use hsm::contract::{self, CASES, Fixture};
-use hsm::{CardKeyPairKind, CardKeySet, Hsm, HsmError, KeyKind, KeyName};
+use hsm::{CardKeyPairKind, CardKeySet, Hsm, HsmError, KeyKind, KeyName, custody};
 use hsm_pkcs11::{KeyWrap, Pkcs11Hsm};
 use libtest_mimic::{Arguments, Trial};
+use madoguchi_time::SystemClock;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -29,6 +30,12 @@ fn main() -> ExitCode {
             })
         })
         .collect();
+    trials.extend(custody::contract::CASES.iter().map(|(name, check)| {
+        Trial::test(format!("custody::{name}"), || {
+            check(&custody_fixture());
+            Ok(())
+        })
+    }));
     trials.extend([
         trial("it_is_found_to_do_what_kryoptic_does", it_is_found_to_do_what_kryoptic_does),
         trial("it_has_published_values", it_has_published_values),
@@ -46,6 +53,12 @@ fn main() -> ExitCode {
 fn fixture() -> Fixture {
     static PROVISIONED: OnceLock<Provisioned> = OnceLock::new();
     common::fixture(PROVISIONED.get_or_init(|| provisioned(open(new_token(kryoptic(), "contract")))))
+}
+
+fn custody_fixture() -> custody::contract::Fixture {
+    static EMPTY: OnceLock<Arc<Pkcs11Hsm>> = OnceLock::new();
+    let hsm = EMPTY.get_or_init(|| Arc::new(open(new_token(kryoptic(), "custody"))));
+    custody::contract::Fixture { custody: Arc::clone(hsm) as _, clock: SystemClock::shared() }
 }
 
 /// A token in a slot that lacks something.
