@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use sim_card::vpcd;
+use sim_palm_sensor::synth::{Family, Level};
 
 use crate::world::Making;
 
@@ -27,6 +28,9 @@ pub enum Own {
     /// Simulated worlds: residents, operators, cards, HSMs and an authority
     #[command(subcommand)]
     World(World),
+    /// Palm veins: synthetic palms, and how well the matcher tells palms apart
+    #[command(subcommand)]
+    Palm(Palm),
     /// The world's authority: init, serve, status, unsettled, terminal (each with --help)
     #[command(
         disable_help_flag = true,
@@ -176,4 +180,131 @@ pub struct Terminal {
     /// Half of that write is done first
     #[arg(long, requires = "kill_at_write")]
     pub torn: bool,
+}
+
+/// `palm`
+#[derive(Debug, Subcommand)]
+pub enum Palm {
+    /// Compare pictures of palms with each other and tell the matcher's error rates
+    #[command(
+        after_help = "Pictures are PNG files named SUBJECT_SESSION_NUMBER.png, fingers up, the hand about as wide as half the picture.
+The two hands of a person are two subjects. Scores have four columns, as bob.measure reads them.
+
+Examples:
+    $ madoguchi palm evaluate --gallery enrolled --probes later --scores scores.txt --det det.svg
+  With pictures in red light beside them, named SUBJECT_SESSION_NUMBER_660.png:
+    $ madoguchi palm evaluate --gallery g --probes p --scores scores.txt --second-wavelength-suffix _660"
+    )]
+    Evaluate(Evaluate),
+    /// Draw synthetic palms: pictures to be evaluated, and a contact sheet to look at
+    #[command(
+        after_help = "Below the folder: gallery and probes, for `palm evaluate`; negatives and artefacts, if asked for, to be given as probes
+against the same gallery; contact-sheet.png. Pictures in red light (660 nm) end in _660. Nobody has these palms.
+
+Examples:
+    $ madoguchi palm render --out palms --persons 20
+  Of the family on which nothing was tuned, hard to use, with what must be refused:
+    $ madoguchi palm render --out hard --family B --level L2 --negatives --artefacts"
+    )]
+    Render(Render),
+}
+
+/// `palm render`
+#[derive(Clone, Debug, Args)]
+pub struct Render {
+    /// Where the pictures go
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The first person; the others follow
+    #[arg(long, value_name = "N", default_value_t = SEED)]
+    pub seed: u64,
+    /// How many persons, with two palms each
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub persons: u32,
+    /// Where the palms' parameters come from: A was tuned on, B is to report on
+    #[arg(long, value_name = "A|B", default_value = "A", ignore_case = true)]
+    pub family: PalmFamily,
+    /// How well palms are presented as probes: L0 guided, L1 normal, L2 hard, L3 extreme
+    #[arg(long, value_name = "LEVEL", default_value = "L1", ignore_case = true)]
+    pub level: PalmLevel,
+    /// Also palms without veins, with other veins and with other skin
+    #[arg(long)]
+    pub negatives: bool,
+    /// Also prints, a screen, a phantom and others
+    #[arg(long)]
+    pub artefacts: bool,
+}
+
+/// A family of synthetic palms.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PalmFamily {
+    /// To tune on.
+    #[value(name = "A")]
+    A,
+    /// To report on.
+    #[value(name = "B")]
+    B,
+}
+
+impl From<PalmFamily> for Family {
+    fn from(family: PalmFamily) -> Self {
+        match family {
+            PalmFamily::A => Self::A,
+            PalmFamily::B => Self::B,
+        }
+    }
+}
+
+/// How well a palm is presented.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PalmLevel {
+    /// Guided.
+    #[value(name = "L0")]
+    L0,
+    /// Normal.
+    #[value(name = "L1")]
+    L1,
+    /// Hard.
+    #[value(name = "L2")]
+    L2,
+    /// Extreme.
+    #[value(name = "L3")]
+    L3,
+}
+
+impl From<PalmLevel> for Level {
+    fn from(level: PalmLevel) -> Self {
+        match level {
+            PalmLevel::L0 => Self::L0,
+            PalmLevel::L1 => Self::L1,
+            PalmLevel::L2 => Self::L2,
+            PalmLevel::L3 => Self::L3,
+        }
+    }
+}
+
+/// `palm evaluate`
+#[derive(Clone, Debug, Args)]
+pub struct Evaluate {
+    /// Pictures from which templates are made
+    #[arg(long, value_name = "DIR")]
+    pub gallery: PathBuf,
+    /// Pictures that are compared with all templates; may be the same folder
+    #[arg(long, value_name = "DIR")]
+    pub probes: PathBuf,
+    /// Where the scores are written
+    #[arg(long, value_name = "FILE")]
+    pub scores: PathBuf,
+    /// Where the DET curve is drawn
+    #[arg(long, value_name = "FILE.svg")]
+    pub det: Option<PathBuf>,
+    /// Where the regions of interest are written, for other programs to try: PNG files of 128 × 128 pixels, with masks
+    #[arg(long, value_name = "DIR")]
+    pub regions: Option<PathBuf>,
+    /// What follows the name of a picture in the name of that in red light [default: there are none]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub second_wavelength_suffix: Option<String>,
+    /// Edge of a pixel at the palm, when the picture is 640 pixels wide
+    #[arg(long, value_name = "MICROMETRES", default_value_t = sim_palm_sensor::synth::MICROMETRES_PER_PIXEL)]
+    pub micrometres_per_pixel: u16,
 }

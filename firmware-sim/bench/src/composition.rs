@@ -26,7 +26,7 @@ use crate::palms::{self, AttendedSensor, Hands};
 use crate::people::{Counter, SimPeople};
 use crate::token::unusable;
 use crate::world::World;
-use crate::{demo, making, serving};
+use crate::{demo, evaluation, making, rendering, serving};
 
 /// What the program is called.
 pub const PROGRAM: &str = "madoguchi-sim";
@@ -191,7 +191,10 @@ impl Cast {
                 Self { resident: Some(Zeroizing::new(issue.resident.clone())), ..operator(&issue.operator) }
             }
             Command::Card(Card::Show { operator: id }) => operator(id),
-            Command::Hsm(cli::Hsm::Init { persons } | cli::Hsm::Keys(Keys::Create { persons, .. } | Keys::Retire { persons, .. })) => {
+            Command::Hsm(
+                cli::Hsm::Init { persons }
+                | cli::Hsm::Keys(Keys::Create { persons, .. } | Keys::Retire { persons, .. }),
+            ) => {
                 Self { logs_on: vec![persons.access_manager.clone(), persons.second_person.clone()], ..Self::default() }
             }
             Command::Operator(Operator::Enrol { user_id, access_manager, second_person, .. }) => Self {
@@ -314,6 +317,8 @@ impl Composition for Simulated {
         match command {
             Own::Demo(order) => demo::run(&order, context),
             Own::World(commands::World::New(made)) => making::run(&made, context),
+            Own::Palm(commands::Palm::Evaluate(order)) => evaluation::run(&order),
+            Own::Palm(commands::Palm::Render(order)) => rendering::run(&order),
             // Programs of their own, which `main` has run already.
             Own::Authority { .. } | Own::Terminal(_) => Err(Failure::Output(std::io::ErrorKind::Unsupported.into())),
         }

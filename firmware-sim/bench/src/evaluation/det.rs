@@ -1,8 +1,6 @@
 //! The DET curve as a picture: false non-match rate over false match rate, both on a scale of normal deviates (Martin et
 //! al. 1997), so that curves are nearly straight.
 
-use std::fmt::Write;
-
 use palm_vein::evaluation::Scores;
 
 /// Marks of both axes.
@@ -24,8 +22,7 @@ pub fn det_svg(curves: &[(&str, &Scores)]) -> String {
     };
     let (x, y) = (place, |rate: f64| SIZE - place(rate));
     let mut line = |text: std::fmt::Arguments<'_>| {
-        // Writing to a string does not fail.
-        drop(svg.write_fmt(text));
+        svg.push_str(&text.to_string());
         svg.push('\n');
     };
     line(format_args!(
@@ -69,7 +66,7 @@ pub fn det_svg(curves: &[(&str, &Scores)]) -> String {
             if last.is_some_and(is_near) {
                 continue;
             }
-            drop(write!(path, "{}{:.1} {:.1}", if path.is_empty() { "M" } else { "L" }, at.0, at.1));
+            path.push_str(&format!("{}{:.1} {:.1}", if path.is_empty() { "M" } else { "L" }, at.0, at.1));
             last = Some(at);
         }
         line(format_args!(r##"<path d="{path}" fill="none" stroke="{colour}" stroke-width="2"/>"##));

@@ -11,15 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use biometric::PalmImage;
 use cli::{Entry, Failure, Mark, Messages, Report, Screen};
 use palm_vein::evaluation::{Comparison, Scores};
-use palm_vein::{MATCH_THRESHOLD, Palm, PalmTemplate, QualityIssue, Shot, TWO_LIGHT_THRESHOLD, extract};
+use palm_vein::{MATCH_THRESHOLD, Palm, PalmTemplate, QualityIssue, RegionOfInterest, Shot, TWO_LIGHT_THRESHOLD, extract};
 use serde::Serialize;
-use sim_palm_sensor::{PictureError, read_png};
+use sim_palm_sensor::trial::in_parallel;
+use sim_palm_sensor::{PictureError, read_png, write_grey_png};
 
 pub use self::det::det_svg;
 pub use self::pictures::Picture;
@@ -90,6 +89,11 @@ pub(crate) fn run(order: &Evaluate) -> Result<Box<dyn Report>, Failure> {
         write(path, |file| file.write_all(det_svg(&[("", &scores)]).as_bytes()))?;
     }
     let threshold = if suffix.is_some() { TWO_LIGHT_THRESHOLD } else { MATCH_THRESHOLD };
+    if let Some(folder) = &order.regions {
+        for (name, pictures) in [("gallery", &gallery), ("probes", &probes)] {
+            write_regions(&folder.join(name), pictures, order.micrometres_per_pixel)?;
+        }
+    }
     let report = Evaluation {
         ok: true,
         two_wavelengths: suffix.is_some(),
@@ -98,6 +102,24 @@ pub(crate) fn run(order: &Evaluate) -> Result<Box<dyn Report>, Failure> {
         rates: ErrorRates::of(&scores, threshold, DRAWS),
     };
     Ok(Box::new(report))
+}
+
+/// Writes the regions of interest of pictures, each with a mask that is white inside of the hand, for other programs to try.
+fn write_regions(folder: &Path, pictures: &[Picture], micrometres_per_pixel: u16) -> Result<(), EvaluationError> {
+    fs::create_dir_all(folder).map_err(|source| EvaluationError::Io { path: folder.to_owned(), source })?;
+    let written = in_parallel(pictures, |picture| {
+        let near_infrared = read(&picture.near_infrared)?;
+        let Ok(region) = RegionOfInterest::of(&Shot::near_infrared(&near_infrared, micrometres_per_pixel)) else {
+            return Ok(());
+        };
+        let mask: Vec<u8> = region.inside.iter().map(|&inside| if inside { 255 } else { 0 }).collect();
+        for (ending, pixels) in [("", region.grey.as_slice()), ("-mask", &mask)] {
+            let path = folder.join(format!("{}{ending}.png", picture.label()));
+            write(&path, |file| write_grey_png(RegionOfInterest::SIZE as u32, pixels, file).map_err(io::Error::other))?;
+        }
+        Ok(())
+    });
+    written.into_iter().collect()
 }
 
 fn write(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), EvaluationError> {
@@ -226,24 +248,6 @@ fn palm(picture: &Picture, micrometres_per_pixel: u16) -> Result<Result<Palm, Qu
 fn read(path: &Path) -> Result<PalmImage, EvaluationError> {
     let file = fs::File::open(path).map_err(|source| EvaluationError::Io { path: path.to_owned(), source })?;
     read_png(BufReader::new(file)).map_err(|source| EvaluationError::NotPicture { path: path.to_owned(), source })
-}
-
-/// `work` on all items, by as many threads as there are processors; the results are in the order of the items.
-pub(crate) fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let next = AtomicUsize::new(0);
-    let done: Mutex<BTreeMap<usize, R>> = Mutex::default();
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                while let Some((index, item)) = items.iter().enumerate().nth(next.fetch_add(1, Ordering::Relaxed)) {
-                    let result = work(item);
-                    // A thread that panicked ends the scope anyway.
-                    done.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(index, result);
-                }
-            });
-        }
-    });
-    done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()).into_values().collect()
 }
 
 /// What `palm evaluate` found.

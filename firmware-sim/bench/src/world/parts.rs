@@ -127,7 +127,8 @@ pub fn trust(authority: &AuthorityCertificates, terminal: &TerminalCredentials) 
 pub fn card_profile(issuing: &IssuingProfile) -> CardProfile {
     let name = &issuing.name;
     let (base, makes_keys) = name.strip_suffix(IssuingProfile::IMPORTED).map_or((&**name, true), |base| (base, false));
-    let (base, pending_slot) = base.strip_suffix(IssuingProfile::SINGLE_SLOT).map_or((base, true), |base| (base, false));
+    let (base, pending_slot) =
+        base.strip_suffix(IssuingProfile::SINGLE_SLOT).map_or((base, true), |base| (base, false));
     let card = if base == "jpki-next" { CardProfile::jpki_next() } else { CardProfile::jpki_2016() };
     CardProfile { name: name.clone(), pending_slot, makes_keys, ..card }
 }
