@@ -2,7 +2,7 @@
 //! in one process and on one virtual clock. Real messages, real cryptography, a real store; keys come from a pool.
 //!
 //! * [`Stage`]: the world and its terminals.
-//! * [`line`], [`reader`], [`folder`], [`palm`], [`people`], [`terminal_hsm`]: the ports at which faults strike.
+//! * [`line`], [`reader`], [`folder`], [`palm`], [`people`], [`terminal_hsm`], [`remote_hsm`]: the ports at which faults strike.
 //! * [`loops`]: the fault loops.
 //! * [`checks`]: the invariants I1–I8, each by its name. [`refusal`]: what holds of every refusal.
 
@@ -16,6 +16,7 @@ pub mod palm;
 pub mod people;
 pub mod reader;
 pub mod refusal;
+pub mod remote_hsm;
 pub mod stage;
 mod stale;
 pub mod terminal_hsm;

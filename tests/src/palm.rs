@@ -36,6 +36,12 @@ impl Palms {
         self.lock().compared_with.clone()
     }
 
+    /// How many palms were enrolled.
+    #[must_use]
+    pub fn enrolled(&self) -> u8 {
+        self.lock().enrolled
+    }
+
     /// A reader for one terminal.
     #[must_use]
     pub fn reader(&self) -> ScriptedPalmReader {

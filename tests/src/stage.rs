@@ -27,7 +27,8 @@ use crate::folder::Disk;
 use crate::line::PostOffice;
 use crate::palm::Palms;
 use crate::people::Conversation;
-use crate::terminal_hsm::TerminalHsm;
+use crate::remote_hsm::RemoteHsm;
+use crate::terminal_hsm::{Remembering, TerminalHsm};
 
 /// The seed of every stage: what differs between runs is the fault, and nothing else.
 const SEED: u64 = 1;
@@ -51,6 +52,15 @@ pub enum Start {
 
 /// Somebody who looks on.
 pub type Watch = Arc<Mutex<dyn FnMut(&Progress) + Send>>;
+
+/// HSMs that are elsewhere, with the keys of their owners; what is not there is a software HSM.
+#[derive(Default)]
+pub struct Hsms {
+    /// That of the first terminal. What it derives, the stage derives ([`RemoteHsm`]).
+    pub terminal: Option<Arc<dyn Hsm>>,
+    /// The authority's.
+    pub authority: Option<Arc<dyn Hsm>>,
+}
 
 /// One municipality, one authority, one card, two terminals.
 pub struct Stage {
@@ -105,11 +115,33 @@ impl Stage {
     /// If the stage can't be set.
     #[must_use]
     pub fn for_resident(profile: &IssuingProfile, start: Start, resident: Resident) -> Self {
+        Self::set(profile, start, resident, &Hsms::default())
+    }
+
+    /// The same with keys at the other end of a line.
+    ///
+    /// # Panics
+    /// If the stage can't be set.
+    #[must_use]
+    pub fn with_hsms(profile: &IssuingProfile, start: Start, hsms: &Hsms) -> Self {
+        Self::set(profile, start, resident(), hsms)
+    }
+
+    fn set(profile: &IssuingProfile, start: Start, resident: Resident, far: &Hsms) -> Self {
         let clock = VirtualClock::at(OPENING.parse().expect("a time"));
         let card_profile = parts::card_profile(profile);
         let masters = masters(profile, &resident);
         let hsms: Vec<_> = (0..TERMINALS)
-            .map(|number| Arc::new(TerminalHsm::new(terminal_hsm(number, profile), masters.clone())))
+            .map(|number| -> [Arc<dyn Hsm>; 2] {
+                let hsms: [Arc<dyn Hsm>; 2] = [Arc::new(Remembering(terminal_hsm(number, profile))), masters.clone()];
+                match &far.terminal {
+                    Some(far) if number == 0 => {
+                        hsms.map(|near| -> Arc<dyn Hsm> { Arc::new(RemoteHsm { far: far.clone(), near }) })
+                    }
+                    _ => hsms,
+                }
+            })
+            .map(|[own, masters]| Arc::new(TerminalHsm::new(own, masters)))
             .collect();
         let registrations: Vec<_> = hsms
             .iter()
@@ -122,9 +154,11 @@ impl Stage {
             })
             .collect();
         let config: Config = parts::authority_config(profile, "http://127.0.0.1:9/ocsp");
-        let remembering = TerminalHsm::new(authority_hsm(profile), masters.clone());
-        let (authority, credentials) =
-            in_memory(Arc::new(remembering), clock.clone(), &config, &registrations).expect("an authority");
+        let hsm: Arc<dyn Hsm> = match &far.authority {
+            Some(far) => far.clone(),
+            None => Arc::new(Remembering(authority_hsm(profile))),
+        };
+        let (authority, credentials) = in_memory(hsm, clock.clone(), &config, &registrations).expect("an authority");
         let certificates = authority.certificates().expect("certificates");
         let authority = Arc::new(authority);
         let places: Vec<Place> = hsms
@@ -271,7 +305,7 @@ impl Stage {
 
     /// Puts another HSM in the place of a terminal's: other keys of its own, the same masters of cards.
     pub fn replace_hsm(&mut self, place: usize) {
-        let own = terminal_hsm(TERMINALS + place as u64, &self.profile);
+        let own = Arc::new(Remembering(terminal_hsm(TERMINALS + place as u64, &self.profile)));
         self.places[place].hsm = Arc::new(TerminalHsm::new(own, self.masters.clone()));
     }
 

@@ -49,11 +49,23 @@ struct Plan {
 }
 
 /// A kill to come.
+#[derive(Clone, Copy)]
 struct Planned {
     kill: Kill,
     /// The number of the call.
     at: u64,
-    for_good: bool,
+    then: Then,
+}
+
+/// What comes after a kill.
+#[derive(Clone, Copy)]
+enum Then {
+    /// The server is started again for the next connection.
+    Restarted,
+    /// It stays away.
+    Away,
+    /// It is started again, and killed again so many calls later.
+    KilledAgain(u64),
 }
 
 /// Where p11-kit's client looks for its server.
@@ -99,18 +111,23 @@ impl Relay {
 
     /// Kills the server at the `at`-th call from now. Its supervisor starts it again for the next connection.
     pub fn kill(&self, kill: Kill, at: u64) {
-        self.plan_to(kill, at, false);
+        self.plan_to(kill, at, Then::Restarted);
     }
 
     /// The same; the server stays away until [`Relay::away`] says otherwise.
     pub fn kill_for_good(&self, kill: Kill, at: u64) {
-        self.plan_to(kill, at, true);
+        self.plan_to(kill, at, Then::Away);
     }
 
-    fn plan_to(&self, kill: Kill, at: u64, for_good: bool) {
+    /// Kills the server at every so many calls, until [`Relay::disarm`].
+    pub fn kill_every(&self, kill: Kill, calls: u64) {
+        self.plan_to(kill, calls, Then::KilledAgain(calls));
+    }
+
+    fn plan_to(&self, kill: Kill, at: u64, then: Then) {
         let mut plan = self.0.plan();
         let at = plan.calls + at;
-        plan.kill = Some(Planned { kill, at, for_good });
+        plan.kill = Some(Planned { kill, at, then });
     }
 
     /// Takes a kill back that is still to come. Had it come?
@@ -203,7 +220,13 @@ impl Shared {
                 plan.calls += 1;
                 let calls = plan.calls;
                 let planned = plan.kill.take_if(|planned| planned.at == calls);
-                plan.away |= planned.as_ref().is_some_and(|planned| planned.for_good);
+                match planned {
+                    Some(Planned { then: Then::Away, .. }) => plan.away = true,
+                    Some(Planned { kill, at, then: Then::KilledAgain(later) }) => {
+                        plan.kill = Some(Planned { kill, at: at + later, then: Then::KilledAgain(later) });
+                    }
+                    _ => {}
+                }
                 let kill = planned.map(|planned| planned.kill);
                 if matches!(kill, Some(Kill::BeforeTheCall)) {
                     plan.stop();

@@ -7,6 +7,7 @@
 #![allow(clippy::expect_used, reason = "a figure that can't be taken is no figure")]
 
 mod bound;
+mod hsm;
 mod issuing;
 mod log_on;
 mod memory;
@@ -28,6 +29,10 @@ fn main() -> ExitCode {
     let json = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => false,
         ["--json"] => true,
+        [hsm::COMMAND] => {
+            hsm::measure();
+            return ExitCode::SUCCESS;
+        }
         #[cfg(feature = "pcsc")]
         [stack::COMMAND, reader, vpcd] => {
             stack::measure(reader, vpcd);
@@ -45,6 +50,7 @@ fn main() -> ExitCode {
     report.take("palm", palms::take);
     report.take("log_on", log_on::take);
     report.take("demo_memory", memory::take);
+    report.take("tokens", hsm::take);
     #[cfg(feature = "pcsc")]
     report.take("pcsc", stack::take);
     #[cfg(not(feature = "pcsc"))]
