@@ -15,7 +15,7 @@ use cli::{
     Proved, Reached, Report, Residue, Screen, Summary, Timings, TraceView,
 };
 use jpki::CertificateKind::{self, Authentication, Signature};
-use orchestrator::{KeyOrigin, ProcedureError, ProcedureReport, Progress, Settlement, SlotFound, Step};
+use orchestrator::{KeyChangeStep, KeyOrigin, ProcedureError, ProcedureReport, Progress, Settlement, SlotFound, Step};
 
 const COLUMNS: usize = 88;
 
@@ -112,13 +112,17 @@ fn everything() -> Vec<Progress> {
             (Step::Supersede, 2_000),
         ],
     ));
-    all.extend(steps(Signature, &[(Step::GenerateKey, 700)]));
+    all.extend(steps(Signature, &[(Step::ImportKey, 1_400), (Step::GenerateKey, 700)]));
     all.extend([
         Progress::StepStarted { kind: Signature, step: Step::Request },
         Progress::AuthorityRetried { attempt: 2 },
         Progress::Message { kind: "ir".into(), sent: 1_804, received: 2_950 },
         Progress::Apdu { header: "84140101".into(), sent: 29, received: 274, status: "9000".into() },
         Progress::CardLost,
+        Progress::CardKeys { version: 2, step: KeyChangeStep::Added },
+        Progress::CardKeys { version: 2, step: KeyChangeStep::Proved },
+        Progress::CardKeys { version: 1, step: KeyChangeStep::Removed },
+        Progress::CardKeys { version: 2, step: KeyChangeStep::RolledBack },
         Progress::Erased,
         Progress::LoggedOff,
     ]);
@@ -217,6 +221,7 @@ fn summary() -> Summary {
         serial: serial.into(),
         not_before: "2026-11-22T01:02:03Z".parse().unwrap(),
         not_after: until.parse().unwrap(),
+        key_origin: if kind == Signature { KeyOrigin::Hsm } else { KeyOrigin::Card },
         path: Some(format!("/tmp/world/certificates/{serial}.pem")),
         face: Some(CertificateFace { issuer: "C=JP, O=JPKI, OU=JPKI for simulation".into(), person: None }),
     };
