@@ -1,5 +1,6 @@
 //! The modules of this process: each is loaded and initialised once, and can be started anew while tokens of it are in use.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -64,8 +65,8 @@ pub(crate) struct Module {
 struct State {
     /// How many threads are inside the module.
     inside: usize,
-    /// It is being started anew: nobody is let in.
-    restarting: bool,
+    /// Somebody is alone with it, or waits to be: nobody else is let in.
+    closed: bool,
     /// Its last start succeeded.
     running: bool,
     /// How often it was started.
@@ -94,7 +95,7 @@ impl Module {
             key: key.clone(),
             library,
             parameters: parameters.map(str::to_owned),
-            state: Mutex::new(State { inside: 0, restarting: false, running: true, generation: 1 }),
+            state: Mutex::new(State { inside: 0, closed: false, running: true, generation: 1 }),
             changed: Condvar::new(),
             pools: Mutex::default(),
         });
@@ -111,17 +112,50 @@ impl Module {
         pool
     }
 
-    /// Into the module: it is not started anew until the guard is dropped.
+    /// Into the module: nobody is alone with it until the guard is dropped.
     ///
     /// # Errors
-    /// [`HsmError::Timeout`] if it is being started anew for longer than the caller waits.
+    /// [`HsmError::Timeout`] if somebody is alone with it for longer than the caller waits.
     pub(crate) fn enter(&self, until: &Until) -> Result<Inside<'_>, HsmError> {
+        let mut state = self.opened(until)?;
+        state.inside += 1;
+        Ok(Inside { module: self, generation: state.generation, running: state.running, is_alone: Cell::new(false) })
+    }
+
+    /// Into the module, alone with it: for what modules do not stand while others are inside.
+    ///
+    /// # Errors
+    /// [`HsmError::Timeout`] if somebody does not come out.
+    pub(crate) fn enter_alone(&self, until: &Until) -> Result<Inside<'_>, HsmError> {
+        let mut state = self.close(self.opened(until)?, until)?;
+        state.inside = 1;
+        Ok(Inside { module: self, generation: state.generation, running: state.running, is_alone: Cell::new(true) })
+    }
+
+    /// Waits until nobody is alone with it.
+    fn opened(&self, until: &Until) -> Result<MutexGuard<'_, State>, HsmError> {
         let mut state = self.state();
-        while state.restarting {
+        while state.closed {
             state = until.wait(&self.changed, state)?;
         }
-        state.inside += 1;
-        Ok(Inside { module: self, generation: state.generation, running: state.running })
+        Ok(state)
+    }
+
+    /// Lets nobody in, and waits until everybody has come out.
+    fn close<'a>(&'a self, mut state: MutexGuard<'a, State>, until: &Until) -> Result<MutexGuard<'a, State>, HsmError> {
+        state.closed = true;
+        while state.inside > 0 {
+            // Waiting gives the lock away; when the time is up, it is taken again.
+            state = match until.wait(&self.changed, state) {
+                Ok(state) => state,
+                Err(timeout) => {
+                    self.state().closed = false;
+                    self.changed.notify_all();
+                    return Err(timeout);
+                }
+            };
+        }
+        Ok(state)
     }
 
     /// Starts the module anew, unless somebody has done so since `generation`. Waits until nobody is inside, because
@@ -131,27 +165,12 @@ impl Module {
     /// [`HsmError::Timeout`] if a call does not come back from the module, [`HsmError::Unreachable`] if the module does not
     /// start; whoever finds it so tries again.
     pub(crate) fn restart(&self, generation: u64, until: &Until) -> Result<(), HsmError> {
-        let mut state = self.state();
-        while state.restarting {
-            state = until.wait(&self.changed, state)?;
-        }
+        let state = self.opened(until)?;
         if state.generation != generation {
             return if state.running { Ok(()) } else { Err(HsmError::Unreachable) };
         }
-        state.restarting = true;
         let was_running = state.running;
-        while state.inside > 0 {
-            // Waiting gives the lock away; when the time is up, it is taken again.
-            state = match until.wait(&self.changed, state) {
-                Ok(state) => state,
-                Err(timeout) => {
-                    self.state().restarting = false;
-                    self.changed.notify_all();
-                    return Err(timeout);
-                }
-            };
-        }
-        drop(state);
+        drop(self.close(state, until)?);
 
         for pool in self.pools.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade) {
             pool.close();
@@ -163,7 +182,7 @@ impl Module {
         let started = initialize(&self.library, self.parameters.as_deref());
 
         let mut state = self.state();
-        state.restarting = false;
+        state.closed = false;
         state.running = started.is_ok();
         state.generation += 1;
         self.changed.notify_all();
@@ -201,9 +220,23 @@ pub(crate) struct Inside<'a> {
     /// Which start of the module this is.
     pub(crate) generation: u64,
     running: bool,
+    is_alone: Cell<bool>,
 }
 
 impl Inside<'_> {
+    /// Is nobody else inside?
+    pub(crate) fn is_alone(&self) -> bool {
+        self.is_alone.get()
+    }
+
+    /// Others may come in.
+    pub(crate) fn let_others_in(&self) {
+        if self.is_alone.take() {
+            self.module.state().closed = false;
+            self.module.changed.notify_all();
+        }
+    }
+
     /// The module; `None` while it could not be started.
     pub(crate) fn context(&self) -> Option<&Pkcs11> {
         self.running.then_some(&self.module.library)
@@ -212,6 +245,7 @@ impl Inside<'_> {
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
+        self.let_others_in();
         self.module.state().inside -= 1;
         self.module.changed.notify_all();
     }

@@ -74,6 +74,24 @@ pub(crate) fn find(session: &Call<'_>, name: &KeyName) -> Result<Found, Fault> {
     }
 }
 
+/// The one key of that name and kind. The token is asked for nothing else, and for no attribute: on some, a search costs more than a
+/// signature.
+pub(crate) fn find_kind(session: &Call<'_>, name: &KeyName, kind: KeyKind) -> Result<Found, Fault> {
+    let wrong_kind = || Fault::Answer(HsmError::WrongKind(name.clone()));
+    let class = match kind {
+        KeyKind::EcP256 | KeyKind::EcP384 | KeyKind::Rsa2048 => ObjectClass::PRIVATE_KEY,
+        _ => ObjectClass::SECRET_KEY,
+    };
+    let id = identifier(name, kind).ok_or_else(wrong_kind)?;
+    let template = [Attribute::Class(class), Attribute::Label(name.as_str().into()), Attribute::Id(id.to_vec())];
+    match *session.find_objects(&template)? {
+        [handle] => Ok(Found { handle, name: name.clone(), kind }),
+        // What there is instead tells why.
+        [] => find(session, name).and_then(|key| if key.kind == kind { Ok(key) } else { Err(wrong_kind()) }),
+        _ => Err(HsmError::SeveralKeys(name.clone()).into()),
+    }
+}
+
 /// All private and secret keys of ours, and how many there are that are not.
 pub(crate) fn all(session: &Call<'_>) -> Result<(Vec<Found>, usize), Fault> {
     let (mut found, mut foreign) = (Vec::new(), 0);

@@ -137,7 +137,12 @@ impl Hsm for Pkcs11Hsm {
     }
 
     fn weaker_modes(&self) -> Vec<&'static str> {
-        self.capabilities.abilities().into_iter().filter(|ability| ability.is_weaker).map(|ability| ability.code).collect()
+        self.capabilities
+            .abilities()
+            .into_iter()
+            .filter(|ability| ability.is_weaker)
+            .map(|ability| ability.code)
+            .collect()
     }
 
     fn keys(&self, deadline: Deadline) -> Result<Vec<KeyName>, HsmError> {
@@ -165,14 +170,13 @@ impl Hsm for Pkcs11Hsm {
         let (key, message) = (key.clone(), Zeroizing::new(message.to_vec()));
         let capabilities = self.capabilities;
         self.ask(deadline, move |session| {
-            let key = find(session, &key)?;
-            let wanted = match algorithm {
+            let kind = match algorithm {
                 SignatureAlgorithm::EcdsaP256Sha256 => KeyKind::EcP256,
                 SignatureAlgorithm::EcdsaP384Sha384 => KeyKind::EcP384,
                 SignatureAlgorithm::RsaPkcs1Sha256 => KeyKind::Rsa2048,
-                _ => return Err(HsmError::WrongKind(key.name).into()),
+                _ => return Err(HsmError::WrongKind(key.clone()).into()),
             };
-            is_of(&key, wanted)?;
+            let key = objects::find_kind(session, &key, kind)?;
             signature(session, &key, &message, &capabilities)
         })
     }
@@ -212,8 +216,7 @@ impl Hsm for Pkcs11Hsm {
     ) -> Result<Zeroizing<[u8; 32]>, HsmError> {
         let (key, context) = (key.clone(), context.to_vec());
         self.ask(deadline, move |session| {
-            let key = find(session, &key)?;
-            is_of(&key, KeyKind::RecordKey)?;
+            let key = objects::find_kind(session, &key, KeyKind::RecordKey)?;
             let mut derived = Zeroizing::new([0; 32]);
             for (half, counter) in derived.chunks_mut(16).zip(1..) {
                 half.copy_from_slice(&cmac(session, key.handle, &record_key::prf_input(counter, &context))?);
@@ -225,16 +228,11 @@ impl Hsm for Pkcs11Hsm {
     fn mac(&self, key: &KeyName, message: &[u8], deadline: Deadline) -> Result<[u8; 32], HsmError> {
         let (key, message) = (key.clone(), Zeroizing::new(message.to_vec()));
         self.ask(deadline, move |session| {
-            let key = find(session, &key)?;
-            is_of(&key, KeyKind::Hmac)?;
+            let key = objects::find_kind(session, &key, KeyKind::Hmac)?;
             let code = session.sign(&Mechanism::Sha256Hmac, key.handle, &message)?;
             code.try_into().map_err(|_| odd("C_Sign"))
         })
     }
-}
-
-fn is_of(key: &Found, kind: KeyKind) -> Result<(), HsmError> {
-    if key.kind == kind { Ok(()) } else { Err(HsmError::WrongKind(key.name.clone())) }
 }
 
 fn signature(session: &Session, key: &Found, message: &[u8], capabilities: &Capabilities) -> Result<Vec<u8>, Fault> {

@@ -44,6 +44,11 @@ impl<S> Default for Pool<S> {
 }
 
 impl<S> Pool<S> {
+    /// Has somebody logged in, and has the login not been lost since?
+    pub(crate) fn is_logged_in(&self) -> bool {
+        !matches!(self.held().anchor, Anchor::None)
+    }
+
     /// A session that is logged in: the first call logs in, by one thread, so that a PIN is given once.
     ///
     /// # Errors
@@ -105,7 +110,8 @@ impl<S> Held<S> {
     }
 }
 
-fn lost() -> Fault {
+/// The login is over.
+pub(crate) fn lost() -> Fault {
     Error::Pkcs11(RvError::SessionClosed, cryptoki::context::Function::OpenSession).into()
 }
 

@@ -17,7 +17,7 @@ use secrecy::SecretString;
 
 use crate::error::{Fault, Loss, TokenError, failed, loss};
 use crate::module::{Inside, Module, Until};
-use crate::sessions::{Lent, Pool};
+use crate::sessions::{Lent, Pool, lost};
 
 /// How often a call is begun, at most.
 const ATTEMPTS: usize = 4;
@@ -59,12 +59,12 @@ impl Token {
     pub(crate) fn open(selector: TokenSelector, pin: Pin, clock: SharedClock) -> Result<(Self, TokenInfo), TokenError> {
         let until = Until { deadline: clock.deadline_in(OPENING), clock };
         let module = Module::load(&selector.module, selector.parameters.as_deref())?;
-        let mut inside = module.enter(&until)?;
+        let mut inside = module.enter_alone(&until)?;
         if inside.context().is_none() {
             let generation = inside.generation;
             drop(inside);
             module.restart(generation, &until)?;
-            inside = module.enter(&until)?;
+            inside = module.enter_alone(&until)?;
         }
         let context = inside.context().ok_or(HsmError::Unreachable)?;
         let slot = slot(context, &selector)?;
@@ -108,7 +108,11 @@ impl Token {
     ) -> Result<T, HsmError> {
         for attempt in 1..=ATTEMPTS {
             until.remaining()?;
-            let inside = self.module.enter(until)?;
+            // Modules have been seen to lock themselves up when one thread logs in while others search.
+            let inside = match self.sessions.is_logged_in() {
+                true => self.module.enter(until)?,
+                false => self.module.enter_alone(until)?,
+            };
             let generation = inside.generation;
             let result = self.attempt(&inside, until, &mut job);
             drop(inside);
@@ -137,15 +141,18 @@ impl Token {
         let context = inside.context().ok_or((gone(RvError::CryptokiNotInitialized), Loss::Module))?;
         // A token that was there and is not: a module may see it only when it is started anew.
         let slot = || slot(context, &self.selector).map_err(|_| gone(RvError::TokenNotPresent));
-        let log_in = || self.log_in_again(context, slot()?);
-        // Where no session and no login can be had, the module stands in the way.
+        // Whoever is not alone comes again: the login was lost on the way in.
+        let log_in = || if inside.is_alone() { self.log_in_again(context, slot()?) } else { Err(lost()) };
         let lent =
             self.sessions.lend(log_in, || Ok(context.open_rw_session(slot()?)?), until).map_err(
                 |fault| match fault {
                     Fault::Answer(_) => (fault, Loss::None),
+                    Fault::Call(ref error) if loss(error) == Loss::Login => (fault, Loss::Login),
+                    // Where no session and no login can be had, the module stands in the way.
                     Fault::Call(_) => (fault, Loss::Module),
                 },
             )?;
+        inside.let_others_in();
         let session = lent.session().map_err(|fault| (fault, Loss::Session))?;
         let is_logged_in = || {
             !self.has_login
