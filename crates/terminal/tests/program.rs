@@ -62,6 +62,7 @@ fn the_doctor_finds_what_is_wrong_and_says_how_to_mend_it() {
             ("operators", false),
             ("settings", true),
             ("register", false),
+            ("certificates", false),
             ("hsm", false),
             ("reader", false),
             ("sensor", false),

@@ -23,6 +23,7 @@ use super::{HSM, IdentityError, OwnCertificates, generation, key_name, key_of, l
 use crate::line::failure_name;
 use crate::logbook::{Intent, LogBook, What};
 use crate::site::SiteConfig;
+use crate::state::StateError;
 
 /// How long one exchange may take.
 const EXCHANGE: Duration = Duration::from_secs(30);
@@ -57,8 +58,10 @@ impl OwnCertificates<'_> {
     /// [`IdentityError`]. As long as a new certificate is not in use the one before it stays, if there is one.
     pub fn enrol(&mut self, invitation: Invitation<'_>) -> Result<Vec<Fetched>, IdentityError> {
         let mut desk = Desk::open(self)?;
-        let has_first = desk.has_first()?;
-        let first = match has_first {
+        if let Some(both) = desk.complete()? {
+            return Ok(both);
+        }
+        let first = match desk.has_first()? {
             Some(fetched) => fetched,
             None => {
                 let secret = invitation()?;
@@ -67,10 +70,7 @@ impl OwnCertificates<'_> {
             }
         };
         match desk.fetch(Purpose::Line, Occasion::Addition, None) {
-            Ok(second) => {
-                files::forget(desk.own.state, Purpose::Messages)?;
-                Ok(vec![first, second])
-            }
+            Ok(second) => Ok(vec![first, second]),
             Err(refused @ IdentityError::Refused { .. }) => {
                 // The first certificate is no good any more: the next invitation begins with it.
                 files::forget(desk.own.state, Purpose::Messages)?;
@@ -86,12 +86,13 @@ impl OwnCertificates<'_> {
     /// [`IdentityError::NotEnrolled`], [`IdentityError::Expired`]; see [`IdentityError`]. Certificates in use stay in use until their
     /// successors are.
     pub fn renew(&mut self, all: bool) -> Result<Vec<Fetched>, IdentityError> {
-        let mut desk = Desk::open(self)?;
-        let mut fetched = Vec::new();
-        let own = super::status(&*desk.own.state, desk.own.clock.wall())?;
-        if own.len() < Purpose::BOTH.len() {
+        if super::status(&*self.state, self.clock.wall())?.len() < Purpose::BOTH.len() {
             return Err(IdentityError::NotEnrolled);
         }
+        let mut desk = Desk::open(self)?;
+        desk.complete()?;
+        let mut fetched = Vec::new();
+        let own = super::status(&*desk.own.state, desk.own.clock.wall())?;
         for (purpose, status) in Purpose::BOTH.into_iter().zip(own) {
             if status.expired {
                 return Err(IdentityError::Expired { purpose: status.purpose, not_after: status.not_after });
@@ -133,7 +134,21 @@ impl<'d, 'a> Desk<'d, 'a> {
         let Some(pending) = files::pending(&*self.own.state, Purpose::Messages)? else { return Ok(None) };
         let in_use = files::own(&*self.own.state, Purpose::Messages)?;
         let is_first = pending.occasion == Occasion::Invitation && pending.confirmed && pending.certificate == in_use;
-        if is_first { fetched(Purpose::Messages, &pending).map(Some) } else { Ok(None) }
+        if is_first { pending.fetched(Purpose::Messages).map(Some) } else { Ok(None) }
+    }
+
+    /// Both certificates of an enrolment that was interrupted when all was done but forgetting that it was under way.
+    fn complete(&mut self) -> Result<Option<Vec<Fetched>>, IdentityError> {
+        let Some(second) = files::pending(&*self.own.state, Purpose::Line)? else { return Ok(None) };
+        let is_in_use = second.confirmed && second.certificate == files::own(&*self.own.state, Purpose::Line)?;
+        if second.occasion != Occasion::Addition || !is_in_use {
+            return Ok(None);
+        }
+        let first = files::own(&*self.own.state, Purpose::Messages)?.ok_or(IdentityError::NotEnrolled)?;
+        let key = key_of(self.own.hsm, &first, Purpose::Messages, self.deadline())?;
+        let both = vec![fetched(Purpose::Messages, key.as_str(), &first)?, second.fetched(Purpose::Line)?];
+        self.forget(Purpose::Line, Occasion::Addition)?;
+        Ok(Some(both))
     }
 
     /// What was asked for under another invitation is of no use.
@@ -168,12 +183,19 @@ impl<'d, 'a> Desk<'d, 'a> {
         if occasion == Occasion::Renewal {
             self.supersede(purpose, &pending)?;
         }
-        // The first certificate of an enrolment waits for the second.
-        if occasion != Occasion::Invitation {
-            files::forget(self.own.state, purpose)?;
-        }
         self.log.keep_witnessed(self.own.state)?;
-        fetched(purpose, &pending)
+        self.forget(purpose, occasion)?;
+        pending.fetched(purpose)
+    }
+
+    /// It is over. The first certificate of an enrolment waits for the second, which is the last to be forgotten.
+    fn forget(&mut self, purpose: Purpose, occasion: Occasion) -> Result<(), StateError> {
+        match occasion {
+            Occasion::Invitation => return Ok(()),
+            Occasion::Addition => files::forget(self.own.state, Purpose::Messages)?,
+            Occasion::Renewal => {}
+        }
+        files::forget(self.own.state, purpose)
     }
 
     /// A certificate that the authority has issued and holds as confirmed.
@@ -604,9 +626,14 @@ fn named(certificate: &[u8]) -> Result<IssuerAndSerial, IdentityError> {
     Ok(IssuerAndSerial::of(&certificate))
 }
 
-fn fetched(purpose: Purpose, pending: &Pending) -> Result<Fetched, IdentityError> {
-    let certificate = pending.certificate.as_deref().unwrap_or_default();
+impl Pending {
+    fn fetched(&self, purpose: Purpose) -> Result<Fetched, IdentityError> {
+        fetched(purpose, &self.key, self.certificate.as_deref().unwrap_or_default())
+    }
+}
+
+fn fetched(purpose: Purpose, key: &str, certificate: &[u8]) -> Result<Fetched, IdentityError> {
     let certificate = Certificate::from_der(certificate).map_err(authority_link::LinkError::from)?;
     let (_, not_after) = authority_link::validity(&certificate);
-    Ok(Fetched { purpose: purpose_name(purpose), key: pending.key.clone(), not_after })
+    Ok(Fetched { purpose: purpose_name(purpose), key: key.to_owned(), not_after })
 }
