@@ -136,7 +136,7 @@ fn the_demonstration_with_all_keys_in_tokens_proves_what_it_shows() {
     // The two tokens are two: the authority's holds none of the terminal's keys.
     let found = document(&hsm.run(&["doctor", "--hsm", &of_authority], &world, ""));
     let missing = check(&found, "hsm")["details"].to_string();
-    assert!(missing.contains("terminal-signing") && missing.contains("card-master-01"), "{missing}");
+    assert!(missing.contains("log-signing") && missing.contains("card-master-01"), "{missing}");
 }
 
 #[test]
