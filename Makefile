@@ -7,7 +7,7 @@ CARGO ?= cargo
 ARGS ?=
 
 # What `make test` adds to a plain build: everything that needs libraries or programs of the system.
-PEERS := --workspace --features madoguchi-tests/pcsc
+PEERS := --workspace --features madoguchi-tests/pcsc,madoguchi-sim/hid
 
 demo: ## build and run the main job on simulators; nothing to install, no root
 	$(CARGO) build --quiet --release --locked -p madoguchi-sim

@@ -241,7 +241,7 @@ impl PalmStage for Rig {
 
     fn present(&mut self, person: Person) {
         let number = 10 * person as u8;
-        self.cable.control.queue((1..4).map(|take| picture(number + take)));
+        self.cable.control.queue([picture(number + 1)]);
         self.cable.control.rest(picture(number));
     }
 

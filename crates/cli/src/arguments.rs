@@ -71,6 +71,9 @@ pub struct Global {
     /// Card reader to use, by its name or a part of it [default: the one in terminal.toml, or any known one]
     #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub reader: Option<String>,
+    /// Palm sensor to use [default: the only one that this program knows]
+    #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), hide = true)]
+    pub palm_sensor: Option<String>,
     /// HSM to use: pkcs11:token=LABEL?module-path=FILE&pin-source=SOURCE, SOURCE being file:PATH, fd:N, credential:NAME or prompt [default: the one in terminal.toml]
     #[arg(long, global = true, value_name = "URI")]
     pub hsm: Option<String>,

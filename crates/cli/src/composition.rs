@@ -181,6 +181,8 @@ pub struct Site {
     /// The card reader to use, by its name or a part of it: from the command line, else from `terminal.toml`. `None`: any that
     /// the composition root knows.
     pub card_reader: Option<String>,
+    /// The palm sensor to use, as the composition root names it. `None`: the one that it would use anyhow.
+    pub palm_sensor: Option<String>,
     /// The HSM to use, by its PKCS #11 URI: from the command line, else from `terminal.toml`.
     pub hsm: Option<String>,
 }
@@ -197,6 +199,7 @@ impl Site {
             folder: context.folder().to_owned(),
             clock: composition.clock(),
             card_reader: context.card_reader().map(str::to_owned).or_else(|| config.card_reader.clone()),
+            palm_sensor: context.palm_sensor().map(str::to_owned),
             hsm: context.hsm().map(str::to_owned).or_else(|| config.hsm.clone()),
             config,
         })

@@ -31,6 +31,7 @@ pub struct Context {
     folder: PathBuf,
     folder_was_named: bool,
     card_reader: Option<String>,
+    palm_sensor: Option<String>,
     hsm: Option<String>,
     trace: Option<PathBuf>,
     recording: Mutex<Recording>,
@@ -74,6 +75,7 @@ impl Context {
             folder: global.state.clone().unwrap_or(default_folder),
             folder_was_named: global.state.is_some(),
             card_reader: global.reader.clone(),
+            palm_sensor: global.palm_sensor.clone(),
             hsm: global.hsm.clone(),
             trace: global.trace.clone(),
             recording: Mutex::default(),
@@ -100,6 +102,12 @@ impl Context {
     #[must_use]
     pub fn card_reader(&self) -> Option<&str> {
         self.card_reader.as_deref()
+    }
+
+    /// The palm sensor that the command line names.
+    #[must_use]
+    pub fn palm_sensor(&self) -> Option<&str> {
+        self.palm_sensor.as_deref()
     }
 
     /// The HSM that the command line names, by its URI.

@@ -207,6 +207,38 @@ Examples:
     $ madoguchi palm render --out hard --family B --level L2 --negatives --artefacts"
     )]
     Render(Render),
+    /// Be a palm sensor: a device of the kernel that any program finds
+    #[command(
+        after_help = "What is in front of the sensor, and what happens on its line, is told in lines on standard input or over --control:
+  HAND 417 L1, NOTHING, RETRY too-near, DROP host 3, REPLAY, UNPLUG, PLUG, STATUS ... (sim_palm_sensor::control has them all).
+It ends when standard input does. The kernel's module uhid must be loaded, and this user may need permission for /dev/uhid.
+
+Examples:
+    $ madoguchi palm serve --control sensor.sock
+  In another window:
+    $ echo 'HAND 417 L0' | socat - UNIX-CONNECT:sensor.sock
+    $ madoguchi operator list --palm-sensor hid"
+    )]
+    Serve(ServePalm),
+}
+
+/// `palm serve`
+#[derive(Clone, Debug, Args)]
+pub struct ServePalm {
+    /// Where the kernel takes devices
+    #[arg(long, value_name = "FILE", default_value = "/dev/uhid")]
+    pub uhid: PathBuf,
+    /// A socket to make, over which the sensor is told what to do
+    #[arg(long, value_name = "SOCKET")]
+    pub control: Option<PathBuf>,
+    /// Its serial number
+    #[arg(long, value_name = "SERIAL", default_value = "SIM-PALM-1", value_parser = |serial: &str| {
+        if serial.starts_with("SIM-") { Ok(serial.to_owned()) } else { Err("it starts with SIM-") }
+    })]
+    pub serial: String,
+    /// Bytes of its reports: 64 as at full speed, up to 1,024 as at high speed
+    #[arg(long, value_name = "BYTES", default_value_t = 1_024, value_parser = clap::value_parser!(u16).range(64..=1_024))]
+    pub report_size: u16,
 }
 
 /// `palm render`

@@ -26,7 +26,7 @@ use crate::palms::{self, AttendedSensor, Hands};
 use crate::people::{Counter, SimPeople};
 use crate::token::unusable;
 use crate::world::World;
-use crate::{demo, evaluation, making, rendering, serving};
+use crate::{demo, evaluation, making, rendering, sensing, serving};
 
 /// What the program is called.
 pub const PROGRAM: &str = "madoguchi-sim";
@@ -34,6 +34,8 @@ pub const PROGRAM: &str = "madoguchi-sim";
 pub(crate) const READER: &str = "SIM-READER";
 /// The system's PC/SC service in `--reader`.
 const PCSC: &str = "pcsc";
+/// A palm sensor on USB in `--palm-sensor`.
+const HID: &str = "hid";
 /// How long `doctor` may look at the card readers: one that is stuck takes some seconds.
 #[cfg(feature = "pcsc")]
 const DIAGNOSIS: std::time::Duration = std::time::Duration::from_secs(15);
@@ -183,6 +185,30 @@ fn diagnose_pcsc(_site: &Site) -> Vec<Finding> {
     Vec::new()
 }
 
+/// A sensor of the device table on USB, a test unit included.
+#[cfg(feature = "hid")]
+fn usb_sensor(site: &Site) -> Result<Box<dyn PalmVerifier>, Failure> {
+    use biometric_hid::OpenError;
+    let unusable = |error: OpenError| match (error.text(), error) {
+        (None, OpenError::Sensor(error)) => ProcedureError::from(error).into(),
+        (text, error) => {
+            let (key, args) = text.unwrap_or(("error-sensor-other", Vec::new()));
+            let args = args.into_iter().map(|(name, value)| (name, value.into()));
+            crate::failure::own(key, args, error)
+        }
+    };
+    let table = cli::DeviceTable::built_in().map_err(|_| unusable(OpenError::NoneKnown))?;
+    let known = table.palm_sensors(true);
+    let deadline = site.clock.deadline_in(palms::GREETING);
+    let sensor = biometric_hid::open(&known.usb_ids, known.trusted, Arc::clone(&site.clock), deadline);
+    Ok(Box::new(biometric::MatchingVerifier::new(sensor.map_err(unusable)?)))
+}
+
+#[cfg(not(feature = "hid"))]
+fn usb_sensor(_site: &Site) -> Result<Box<dyn PalmVerifier>, Failure> {
+    Err(Failure::Own { key: "error-sim-without-hid", args: Vec::new(), source: None })
+}
+
 impl Cast {
     fn of(command: &Command<Own, OwnCard>) -> Self {
         let operator = |id: &String| Self { logs_on: vec![id.clone()], ..Self::default() };
@@ -280,6 +306,14 @@ impl Composition for Simulated {
     }
 
     fn palm_verifier(&self, site: &Site) -> Result<Box<dyn PalmVerifier>, Failure> {
+        match site.palm_sensor.as_deref() {
+            Some(HID) => return usb_sensor(site),
+            Some(name) if !name.starts_with("SIM-") => {
+                let args = vec![("name", name.into())];
+                return Err(Failure::Own { key: "error-sim-unknown-sensor", args, source: None });
+            }
+            _ => {}
+        }
         let world = Self::world(site)?;
         let (sensor, hands) = palms::sensor(world.palms(), Arc::clone(&site.clock)).map_err(ProcedureError::from)?;
         self.strings.borrow_mut().hands = Some(hands.clone());
@@ -319,6 +353,7 @@ impl Composition for Simulated {
             Own::World(commands::World::New(made)) => making::run(&made, context),
             Own::Palm(commands::Palm::Evaluate(order)) => evaluation::run(&order),
             Own::Palm(commands::Palm::Render(order)) => rendering::run(&order),
+            Own::Palm(commands::Palm::Serve(order)) => sensing::run(&order, context),
             // Programs of their own, which `main` has run already.
             Own::Authority { .. } | Own::Terminal(_) => Err(Failure::Output(std::io::ErrorKind::Unsupported.into())),
         }

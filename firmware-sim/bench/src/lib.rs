@@ -22,6 +22,7 @@ pub mod people;
 pub mod rendering;
 pub mod residents;
 pub mod residue;
+mod sensing;
 pub mod serving;
 pub mod terminal;
 pub mod token;

@@ -22,7 +22,7 @@ use crate::world::parts;
 /// Bytes of a report: a sensor at high speed.
 const REPORT: usize = 1_024;
 /// How long the sensor may take to say what it is.
-const GREETING: Duration = Duration::from_secs(5);
+pub(crate) const GREETING: Duration = Duration::from_secs(5);
 /// Takes of a hand from this one on are those of a log-on; those before were for the enrolment.
 const LOG_ON_TAKE: u64 = 100;
 

@@ -206,7 +206,7 @@ mod tests {
         };
         let trust = Trust { terminal_signing: vec![], authority_signing: vec![], issuers: [].into() };
         let card_reader = card_reader.map(str::to_owned);
-        Site { folder: "/".into(), clock: SystemClock::shared(), config, trust, card_reader, hsm: None }
+        Site { folder: "/".into(), clock: SystemClock::shared(), config, trust, card_reader, palm_sensor: None, hsm: None }
     }
 
     fn judged(messages: &Messages, named: Option<&str>, findings: &[Finding]) -> Option<Check> {
