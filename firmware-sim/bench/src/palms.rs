@@ -14,7 +14,7 @@ use biometric::{
 };
 use madoguchi_time::{Deadline, SharedClock};
 use palm_vein::PalmImage;
-use sim_palm_sensor::synth::{Level, PalmSeeds, SyntheticPalm, Veins};
+use sim_palm_sensor::synth::{Artefact, Forgery, Level, PalmSeeds, SyntheticPalm};
 use sim_palm_sensor::{Hand, Presentation, SimPalmControl, SimPalmTransport, plug_in, read_png, trusted_by_tests};
 
 use crate::world::parts;
@@ -136,9 +136,12 @@ impl Hands {
         self.logs_on(person)
     }
 
-    /// Something like a print of this person's hand: without veins.
+    /// Somebody shows a print of this person's hand.
     pub fn shows_a_print(&self, person: &str) {
-        self.control.present(Hand { take: LOG_ON_TAKE, veins: Veins::Removed, ..self.palms.synthetic(person) });
+        let hand = self.palms.synthetic(person);
+        let palm = SyntheticPalm::new(PalmSeeds::of_person(hand.identity_seed, hand.side));
+        let frames = Forgery::new(Artefact::OfficePrint, &palm).capture(hand.level, LOG_ON_TAKE);
+        self.control.rest(Presentation::Frames(frames));
     }
 
     /// Nobody is there any more.
