@@ -48,6 +48,20 @@ impl Plane {
     }
 }
 
+/// The sum of the products of two rows, several at once: the order of the additions is fixed, but not that of the rows.
+pub(crate) fn product(a: &[f32], b: &[f32]) -> f32 {
+    const LANES: usize = 8;
+    let (chunks_a, rest_a) = a.as_chunks::<LANES>();
+    let (chunks_b, rest_b) = b.as_chunks::<LANES>();
+    let mut sums = [0.0_f32; LANES];
+    for (a, b) in chunks_a.iter().zip(chunks_b) {
+        for lane in 0..LANES {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    sums.iter().sum::<f32>() + rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum::<f32>()
+}
+
 fn add_scaled(to: &mut [f32], from: &[f32], weight: f32) {
     for (to, from) in to.iter_mut().zip(from) {
         *to += weight * from;

@@ -1,6 +1,6 @@
 //! Living hand or artefact: what both lights together tell of what is held before the sensor.
 
-use crate::plane::Plane;
+use crate::plane::{self, Plane};
 use crate::region::{ROI, Region};
 use crate::skin;
 
@@ -40,6 +40,7 @@ impl Presentation {
     pub(crate) fn of(region: &Region, near_infrared: &Plane, red: &Plane, veins: &Plane) -> Self {
         let [wide_near_infrared, wide_red, wide_veins] =
             [near_infrared, red, veins].map(|plane| plane.blurred(VEIN_SCALE));
+        let product = |a: &Plane, b: &Plane| plane::product(&a.values, &b.values);
         let powers = product(&wide_near_infrared, &wide_near_infrared) * product(&wide_red, &wide_red);
         let fine = skin::fine(veins, &region.inside);
         Self {
@@ -48,10 +49,6 @@ impl Presentation {
             dome: dome(region),
         }
     }
-}
-
-fn product(a: &Plane, b: &Plane) -> f32 {
-    a.values.iter().zip(b.values.iter()).map(|(a, b)| a * b).sum()
 }
 
 /// The slope of the logarithm of brightness over the squared distance from the middle, in half widths of the region.

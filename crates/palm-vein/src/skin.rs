@@ -1,7 +1,7 @@
 //! What is skin and what is vein: red light shows creases and texture as near-infrared light does, and hardly a vein. What
 //! both show alike is taken out.
 
-use crate::plane::Plane;
+use crate::plane::{Plane, product};
 use crate::region::ROI;
 
 /// Finer structures than this are skin in either light, in pixels of the region: scattering blurs veins more.
@@ -21,12 +21,12 @@ pub(crate) fn movement(near_infrared: &Plane, red: &Plane, inside: &Plane) -> [f
     let mut products = [[0.0_f32; 2 * MOVES as usize + 1]; 2 * MOVES as usize + 1];
     let edge = MOVES as usize;
     for (row, dy) in products.iter_mut().zip(-MOVES..) {
-        for (product, dx) in row.iter_mut().zip(-MOVES..) {
+        for (agreement, dx) in row.iter_mut().zip(-MOVES..) {
             for y in edge..ROI - edge {
                 let from = &near_infrared.values[y * ROI + edge..][..ROI - 2 * edge];
                 let start = (y * ROI + edge).wrapping_add_signed(dy * ROI as isize + dx);
                 let to = &red.values[start..][..ROI - 2 * edge];
-                *product += from.iter().zip(to).map(|(a, b)| a * b).sum::<f32>();
+                *agreement += product(from, to);
             }
         }
     }
