@@ -35,6 +35,7 @@ bench: ## figures: ratios against a peer measured in the same run, and counts; i
 	tests/install-peers
 	$(CARGO) build --quiet --release --locked -p madoguchi-sim --features pcsc
 	$(CARGO) run --quiet --release --locked -p madoguchi-tests --features pcsc --bin figures -- $(ARGS)
+	tests/referee/run
 
 doc: ## the crates' documentation
 	$(CARGO) doc --locked --workspace --no-deps

@@ -15,7 +15,9 @@ use std::path::{Path, PathBuf};
 use biometric::PalmImage;
 use cli::{Entry, Failure, Mark, Messages, Report, Screen};
 use palm_vein::evaluation::{Comparison, Scores};
-use palm_vein::{MATCH_THRESHOLD, Palm, PalmTemplate, QualityIssue, RegionOfInterest, Shot, TWO_LIGHT_THRESHOLD, extract};
+use palm_vein::{
+    MATCH_THRESHOLD, Palm, PalmTemplate, QualityIssue, RegionOfInterest, Shot, TWO_LIGHT_THRESHOLD, extract,
+};
 use serde::Serialize;
 use sim_palm_sensor::trial::in_parallel;
 use sim_palm_sensor::{PictureError, read_png, write_grey_png};
@@ -287,7 +289,8 @@ impl Report for Evaluation {
     }
 }
 
-/// A rate in per cent, with as many digits as it needs.
-fn percent(rate: f64) -> String {
+/// A rate in per cent, or as a power of ten where that is too small.
+#[must_use]
+pub fn percent(rate: f64) -> String {
     if rate > 0.0 && rate < 0.001 { format!("{:.1e}", rate) } else { format!("{:.2} %", 100.0 * rate) }
 }

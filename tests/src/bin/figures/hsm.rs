@@ -48,9 +48,12 @@ struct Signatures {
     adapter: f64,
     /// One session, one key that was found before, nothing else.
     module: f64,
+    /// The same, and the key is found anew every time, as the adapter does it.
+    module_searching: f64,
     /// None without `openssl`.
     openssl: Option<f64>,
     adapter_to_module: f64,
+    adapter_to_searching: f64,
     adapter_to_openssl: Option<f64>,
     /// The adapter under two threads against the adapter under one: rates, and elapsed times.
     two_threads: f64,
@@ -75,11 +78,11 @@ struct Times {
 
 impl Figures for Tokens {
     const TITLE: &'static str = "Keys in a token (SoftHSM2)";
-    const METHOD: &'static str = "signatures per second of processor time, all threads together; adapter and module alone in turn, in one \
-        process; the module alone: a loop of C_SignInit and C_Sign on one session, with a key that was found before; OpenSSL: \
-        `openssl speed`; two threads: rate under two threads against the rate under one, and how many times as fast by the clock; \
-        recovery: elapsed time to the first P-256 signature through p11-kit's remoting, the start of its server included, of the adapter, which finds a dead line and \
-        mends it, and of a program that begins then";
+    const METHOD: &'static str = "signatures per second of processor time, all threads together; the module alone and the adapter in turn, \
+        in one process; the module: a loop of C_SignInit and C_Sign on one session with a key that was found before; searching: the \
+        key is found anew every time, as the adapter does it; OpenSSL: `openssl speed`; recovery: elapsed time to the first P-256 \
+        signature through p11-kit's remoting, the start of its server included, of the adapter, which finds a dead line and mends \
+        it, and of a program that begins then";
 }
 
 pub(crate) fn take() -> Tokens {
@@ -121,10 +124,15 @@ impl Signatures {
             SignatureAlgorithm::RsaPkcs1Sha256 => session.sign(&Mechanism::Sha256RsaPkcs, handle, MESSAGE),
             _ => session.sign(&Mechanism::Ecdsa, handle, &Sha384::digest(MESSAGE)),
         };
+        let searching = || {
+            black_box(private_key(&session, key));
+            alone().expect("a signature")
+        };
         let adapter = || hsm.sign(key, algorithm, MESSAGE, soon()).expect("a signature");
-        let (mut of_module, mut of_adapter, mut of_two) = Default::default();
+        let [mut of_module, mut of_searching, mut of_adapter, mut of_two] = <[Spent; 4]>::default();
         for _ in 0..TURNS {
             spend(&mut of_module, || repeat(SIGNATURES, || alone().expect("a signature")));
+            spend(&mut of_searching, || repeat(SIGNATURES, searching));
             spend(&mut of_adapter, || repeat(SIGNATURES, adapter));
             spend(&mut of_two, || {
                 thread::scope(|scope| {
@@ -140,8 +148,10 @@ impl Signatures {
             algorithm: name.into(),
             adapter: rate(&of_adapter),
             module: rate(&of_module),
+            module_searching: rate(&of_searching),
             openssl,
             adapter_to_module: rate(&of_adapter) / rate(&of_module),
+            adapter_to_searching: rate(&of_adapter) / rate(&of_searching),
             adapter_to_openssl: openssl.map(|peer| rate(&of_adapter) / peer),
             two_threads: rate(&of_two) / rate(&of_adapter),
             two_threads_elapsed: of_adapter.shortest.as_secs_f64() / of_two.shortest.as_secs_f64(),
@@ -245,24 +255,31 @@ fn openssl(algorithm: &str) -> Option<f64> {
 
 impl fmt::Display for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "  signatures per CPU-second   adapter   module  openssl   adapter/module   adapter/openssl   2 threads"
-        )?;
         for of in &self.signatures {
-            let openssl = of.openssl.map_or("      –".into(), |rate| format!("{rate:7.0}"));
-            let ratio = of.adapter_to_openssl.map_or("           –".into(), |ratio| format!("{ratio:10.2} ×"));
+            let Signatures { algorithm, adapter, module, module_searching, .. } = of;
+            writeln!(f, "  {algorithm:<9} adapter            {adapter:6.0} /s")?;
+            writeln!(f, "            module             {module:6.0} /s   adapter {:.2} ×", of.adapter_to_module)?;
             writeln!(
                 f,
-                "  {:<27} {:7.0}  {:7.0}  {openssl}   {:12.2} ×      {ratio}   rate {:.2} ×, elapsed {:.2} ×",
-                of.algorithm, of.adapter, of.module, of.adapter_to_module, of.two_threads, of.two_threads_elapsed
+                "            module, searching  {module_searching:6.0} /s   adapter {:.2} ×",
+                of.adapter_to_searching
+            )?;
+            if let (Some(openssl), Some(ratio)) = (of.openssl, of.adapter_to_openssl) {
+                writeln!(f, "            OpenSSL            {openssl:6.0} /s   adapter {ratio:.2} ×")?;
+            }
+            writeln!(
+                f,
+                "            two threads        {:.2} × the rate of one, {:.2} × as fast by the clock",
+                of.two_threads, of.two_threads_elapsed
             )?;
         }
         let Recovery { returns, adapter, module, ratio } = &self.recovery;
+        writeln!(f, "  recovery, {returns} times")?;
+        writeln!(f, "            adapter            {:6.0} ms, at most {:.0} ms", adapter.median_ms, adapter.max_ms)?;
         writeln!(
             f,
-            "  recovery, {returns} times          adapter median {:.0} ms, at most {:.0} ms; a program that begins {:.0} ms, at most {:.0} ms; {ratio:.2} ×",
-            adapter.median_ms, adapter.max_ms, module.median_ms, module.max_ms
+            "            a new program      {:6.0} ms, at most {:.0} ms   adapter {ratio:.2} ×",
+            module.median_ms, module.max_ms
         )
     }
 }

@@ -11,6 +11,7 @@ mod hsm;
 mod issuing;
 mod log_on;
 mod memory;
+mod palm_accuracy;
 mod palms;
 mod rsa_peer;
 #[cfg(feature = "pcsc")]
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     report.take("rsa", rsa_peer::take);
     report.take("issuing", issuing::take);
     report.take("palm", palms::take);
+    report.take("palm_accuracy", palm_accuracy::take);
     report.take("log_on", log_on::take);
     report.take("demo_memory", memory::take);
     report.take("tokens", hsm::take);

@@ -1,9 +1,9 @@
-//! From a near-infrared picture to an answer.
+//! From the pictures of a palm to an answer.
 
 use std::fmt;
 use std::time::Duration;
 
-use palm_vein::{MATCH_THRESHOLD, Shot, extract};
+use palm_vein::{Shot, TWO_LIGHT_THRESHOLD, extract};
 use serde::Serialize;
 use sim_palm_sensor::synth::{Level, MICROMETRES_PER_PIXEL, PalmSeeds, Side, SyntheticPalm, Veins};
 
@@ -40,8 +40,9 @@ pub(crate) fn take() -> PalmTimes {
         <(Stopwatch, Stopwatch, Stopwatch, Stopwatch, Stopwatch)>::default();
     let grow = |person: u64| growth.time(|| SyntheticPalm::new(PalmSeeds::of_person(person, Side::Right)));
     let palm_in = |palm: &SyntheticPalm, take: u64| {
-        let picture = picture.time(|| palm.photograph(Level::L1, take, Veins::Normal));
-        extraction.time(|| extract(&Shot::near_infrared(&picture, MICROMETRES_PER_PIXEL)))
+        let frames = picture.time(|| palm.capture(Level::L1, take, Veins::Normal));
+        let shot = Shot::near_infrared(&frames.near_infrared, MICROMETRES_PER_PIXEL).with_red(&frames.red);
+        extraction.time(|| extract(&shot))
     };
     let enrolled = grow(0);
     let template = palm_in(&enrolled, 0).expect("a good picture").template();
@@ -50,11 +51,11 @@ pub(crate) fn take() -> PalmTimes {
     let (mut own_compared, mut strangers_compared) = (0, 0);
     for number in 1..=PICTURES {
         if let Ok(palm) = palm_in(&enrolled, number.into()) {
-            own_matched += u32::from(own.time(|| palm.similarity(&template)) >= MATCH_THRESHOLD);
+            own_matched += u32::from(own.time(|| palm.similarity(&template)) >= TWO_LIGHT_THRESHOLD);
             own_compared += 1;
         }
         if let Ok(palm) = palm_in(&grow(number.into()), 0) {
-            strangers_matched += u32::from(stranger.time(|| palm.similarity(&template)) >= MATCH_THRESHOLD);
+            strangers_matched += u32::from(stranger.time(|| palm.similarity(&template)) >= TWO_LIGHT_THRESHOLD);
             strangers_compared += 1;
         }
         rsa.work();
@@ -81,7 +82,7 @@ impl fmt::Display for PalmTimes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = |name: &str, figure: f64, unit: &str| writeln!(f, "  {name:44} {figure:8.2} {unit}");
         line("simulator: growing a palm", self.growth_ms, "ms")?;
-        line("simulator: one picture", self.picture_ms, "ms")?;
+        line("simulator: pictures in both lights", self.picture_ms, "ms")?;
         line("extraction, with the check of quality", self.extraction_ms, "ms")?;
         line("1:1 comparison, own palm", self.match_own_ms, "ms")?;
         line("1:1 comparison, a stranger's", self.match_stranger_ms, "ms")?;
