@@ -128,9 +128,10 @@ fn kebab(name: &str) -> String {
 #[test]
 fn everything_that_can_be_said_has_a_text() {
     // An error that only wraps another port's is explained by that one.
-    const WRAPPERS: [(&str, &str); 14] = [
+    const WRAPPERS: [(&str, &str); 15] = [
         ("ProcedureError", "hsm"),
         ("ProcedureError", "keys"),
+        ("ProcedureError", "identity"),
         ("CeremonyError", "custody"),
         ("CustodyError", "hsm"),
         ("ProcedureError", "reader"),

@@ -332,6 +332,11 @@ fn every_failure_of_a_procedure_is_explained() {
             ProcedureError::AuthorityNotTrusted(authority_link::LinkError::WrongNonce),
             ProcedureError::CertificateDiffers { field: "subject" },
             ProcedureError::Hsm(HsmError::NoSuchKey(KeyName::new("terminal-signing"))),
+            ProcedureError::Keys(key_ceremony::CeremonyError::InUse {
+                key: KeyName::new("log-signing"),
+                by: key_ceremony::KeyUse::Log,
+            }),
+            ProcedureError::Identity(Box::new(orchestrator::identity::IdentityError::NotEnrolled)),
             ProcedureError::Reader(CardError::ReaderGone),
             ProcedureError::Sensor(biometric::SensorError::Busy),
             ProcedureError::Register(resident_register::RegisterError::Ambiguous { first: 2, second: 9 }),

@@ -63,8 +63,11 @@ const ATTRIBUTES: [(AttributeType, &str); 8] = [
     (AttributeType::AllowedMechanisms, "CKA_ALLOWED_MECHANISMS"),
 ];
 
+/// Attributes by name, as people read them.
+type Said = Vec<(&'static str, String)>;
+
 /// What the token says of a key. What it does not know is left out.
-fn said_of(session: &Session, key: ObjectHandle) -> Result<(Origin, Vec<(&'static str, String)>), Fault> {
+fn said_of(session: &Session, key: ObjectHandle) -> Result<(Origin, Said), Fault> {
     // One by one: a token that lacks one attribute may refuse all that it was asked for with it.
     let read = |kind| Ok::<_, Fault>(tried(session.get_attributes(key, &[kind]))?.and_then(|mut found| found.pop()));
     let origin = match read(AttributeType::Local)? {

@@ -11,6 +11,8 @@ pub struct Installation {
     pub name: String,
     /// The keys that it can't do without, and that it makes itself.
     pub required: Vec<(KeyName, KeyKind)>,
+    /// The keys for which it has certificates, where that is not all that are required: of a terminal.
+    pub certified: Vec<KeyName>,
     /// Versions of the master keys that its cards are under: of a terminal.
     pub card_versions: Vec<u8>,
     /// Is all of it simulated? The record says so.
@@ -49,7 +51,7 @@ pub enum KeyUse {
     Templates,
     /// The cards of this site are under it.
     Cards,
-    /// The authority's certificates are for it.
+    /// A certificate is for it, the terminal's or one of the authority's.
     Certificates,
 }
 
@@ -83,6 +85,7 @@ impl Installation {
             kind: InstallationKind::Terminal,
             name: name.to_owned(),
             required: required.map(|(name, kind)| (KeyName::new(name), kind)).to_vec(),
+            certified: Vec::new(),
             card_versions: card_versions.to_vec(),
             is_simulated: false,
         }
@@ -95,9 +98,20 @@ impl Installation {
             kind: InstallationKind::Authority,
             name: name.to_owned(),
             required,
+            certified: Vec::new(),
             card_versions: Vec::new(),
             is_simulated: false,
         }
+    }
+
+    /// It has a certificate for `key`, which stands in the place of the required key `first`: the same one, or a successor of it.
+    #[must_use]
+    pub fn with_certified(mut self, first: &KeyName, key: KeyName) -> Self {
+        if let Some((name, _)) = self.required.iter_mut().find(|(name, _)| name == first) {
+            name.clone_from(&key);
+        }
+        self.certified.push(key);
+        self
     }
 
     /// May an installation of this kind hold a key of that name? Those beside the required ones begin with `terminal-` or
@@ -139,6 +153,7 @@ impl Installation {
             (InstallationKind::Terminal, KeyName::LOG_SIGNING) => Some(KeyUse::Log),
             (InstallationKind::Terminal, KeyName::RESIDENT_REFERENCE) => Some(KeyUse::References),
             (InstallationKind::Terminal, KeyName::TEMPLATE_SEALING) => Some(KeyUse::Templates),
+            (InstallationKind::Terminal, _) if self.certified.contains(key) => Some(KeyUse::Certificates),
             (InstallationKind::Terminal, _) => {
                 key.card_version().filter(|version| self.card_versions.contains(version)).map(|_| KeyUse::Cards)
             }

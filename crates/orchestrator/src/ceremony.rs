@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use audit_log::Outcome;
+use authority_link::Purpose;
 use hsm::custody::{CustodyError, HeldKey};
 use hsm::{HsmError, KeyCustody, KeyKind, KeyName};
 use jiff::Timestamp;
@@ -13,6 +14,7 @@ use madoguchi_time::{Clock, Deadline};
 use serde::Serialize;
 
 use crate::error::ProcedureError;
+use crate::identity::{self, IdentityError};
 use crate::logbook::{self, LogBook, What};
 use crate::operators;
 use crate::site::SiteConfig;
@@ -21,7 +23,7 @@ use crate::state::{StateError, StateFolder};
 /// Where the records are.
 const FOLDER: &str = "ceremonies";
 /// How long the HSM may take for a ceremony: it is tried with keys of every kind, and RSA keys take their time.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A ceremony that was held, with its record in the state folder.
 #[derive(Clone, Debug)]
@@ -72,8 +74,8 @@ pub fn set_up_keys(
         return Err(ProcedureError::NotAllowed);
     }
     let persons = Person::declared(persons).map_err(ProcedureError::Keys)?;
-    let installation = installation(&site, is_simulated);
     let deadline = clock.deadline_in(PATIENCE);
+    let installation = installation(state, &site, custody, is_simulated, deadline)?;
     let record = Record::begin(Act::Init, &installation, custody, persons, PersonsProof::Declared, clock.wall());
     let found = key_ceremony::examine(custody, &installation, deadline)?;
 
@@ -138,10 +140,25 @@ pub fn records(state: &dyn StateFolder) -> Result<Vec<Sealed>, StateError> {
     names.filter_map(|name| read(name).transpose()).collect()
 }
 
-/// The terminal, as ceremonies know it.
-pub(crate) fn installation(site: &SiteConfig, is_simulated: bool) -> Installation {
+/// The terminal, as ceremonies know it. Where a certificate has been renewed, the key is another one than at first.
+pub(crate) fn installation(
+    state: &dyn StateFolder,
+    site: &SiteConfig,
+    custody: &dyn KeyCustody,
+    is_simulated: bool,
+    deadline: Deadline,
+) -> Result<Installation, ProcedureError> {
     let versions = [&[site.card_key_version], &*site.previous_card_key_versions].concat();
-    Installation { is_simulated, ..Installation::terminal(&site.terminal, &versions) }
+    let mut installation = Installation { is_simulated, ..Installation::terminal(&site.terminal, &versions) };
+    for (purpose, first) in [(Purpose::Messages, KeyName::TERMINAL_SIGNING), (Purpose::Line, KeyName::TERMINAL_TLS)] {
+        match identity::key_in_use(state, custody, purpose, deadline) {
+            Ok(Some(key)) => installation = installation.with_certified(&KeyName::new(first), key),
+            // The key is gone: it has to be made anew, and a certificate to be fetched for it.
+            Ok(None) | Err(IdentityError::Hsm(HsmError::NoSuchKey(_))) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(installation)
 }
 
 /// Where a ceremony acts and is accounted for.

@@ -93,7 +93,9 @@ fn two_access_managers_make_and_retire_a_key_and_nobody_else_does() {
         let persons = ["--access-manager", "0002", "--second-person", "0001", "--reason", "no-cards"];
         terminal(&[&["hsm", "keys", "retire", name], &persons[..]].concat(), &world)
     };
-    for name in ["card-master-01", "log-signing", "template-sealing", "resident-reference"] {
+    for name in
+        ["card-master-01", "log-signing", "template-sealing", "resident-reference", "terminal-tls", "terminal-signing"]
+    {
         assert_eq!(code(&retire(name)), "hsm-in-use", "{name}");
     }
     let retired = retire("card-master-02");

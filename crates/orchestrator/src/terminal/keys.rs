@@ -4,7 +4,7 @@ use hsm::{HsmError, KeyCustody, KeyKind, KeyName};
 use key_ceremony::{Act, CeremonyError, Installation, Person, PersonsProof, Record};
 
 use super::{SecondPerson, Terminal};
-use crate::ceremony::{self, Book, Ceremony};
+use crate::ceremony::{self, Book, Ceremony, PATIENCE};
 use crate::error::ProcedureError;
 use crate::operators::{Operator, Role};
 
@@ -85,7 +85,8 @@ impl Terminal {
         }
         let persons = [first, second]
             .map(|Operator { user_id, .. }| Person { id: user_id.clone(), role: Some("access-manager".to_owned()) });
-        let installation = ceremony::installation(&self.site, is_simulated);
+        let deadline = self.ports.clock.deadline_in(PATIENCE);
+        let installation = ceremony::installation(&*self.ports.state, &self.site, custody, is_simulated, deadline)?;
         let now = self.ports.clock.wall();
         let record = Record::begin(act, &installation, custody, persons, PersonsProof::Palms, now);
         Ok((installation, record))
