@@ -18,6 +18,16 @@ pub enum TokenError {
         #[source]
         source: Error,
     },
+    /// The module is there and can't be initialised. The HSM that it drives is away, or it was told the wrong things: by its configuration,
+    /// or by its parameters.
+    #[error("the PKCS #11 module {path} does not start")]
+    NotStarted {
+        /// Where it is.
+        path: String,
+        /// Its cause.
+        #[source]
+        source: Error,
+    },
     /// The module is already in use in this program with other parameters, and is one for the whole program.
     #[error("the module is in use with other parameters")]
     OtherParameters,

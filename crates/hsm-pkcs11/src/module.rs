@@ -76,7 +76,6 @@ struct State {
 impl Module {
     /// The module at `path`, loaded if it is not.
     pub(crate) fn load(path: &Path, parameters: Option<&str>) -> Result<Arc<Self>, TokenError> {
-        let failed = |source| TokenError::Module { path: path.display().to_string(), source };
         // Two names of one file are one module.
         let key = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let mut modules = MODULES.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,8 +88,9 @@ impl Module {
                 Err(TokenError::OtherParameters)
             };
         }
-        let library = Pkcs11::new(path).map_err(failed)?;
-        initialize(&library, parameters).map_err(failed)?;
+        let named = || path.display().to_string();
+        let library = Pkcs11::new(path).map_err(|source| TokenError::Module { path: named(), source })?;
+        initialize(&library, parameters).map_err(|source| TokenError::NotStarted { path: named(), source })?;
         let module = Arc::new(Self {
             key: key.clone(),
             library,

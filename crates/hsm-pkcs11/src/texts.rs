@@ -25,6 +25,8 @@ impl OpenError {
 fn of_token(error: &TokenError) -> (&'static str, Vec<(&'static str, String)>) {
     match error {
         TokenError::Module { path, .. } => ("error-hsm-no-module", vec![("path", path.clone())]),
+        TokenError::NotStarted { path, .. } => ("error-hsm-not-started", vec![("path", path.clone())]),
+        TokenError::OtherParameters => ("error-hsm-other-parameters", vec![]),
         TokenError::NoToken => ("error-hsm-no-token", vec![]),
         TokenError::SeveralTokens(count) => ("error-hsm-several-tokens", vec![("count", count.to_string())]),
         TokenError::PinRefused => ("error-hsm-pin-refused", vec![]),

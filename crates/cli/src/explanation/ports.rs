@@ -24,6 +24,7 @@ pub(super) fn hsm(error: &HsmError) -> (&'static str, Args) {
         HsmError::Unsupported(_) => ("error-hsm-unsupported", vec![]),
         HsmError::Timeout => ("error-hsm-timeout", vec![]),
         HsmError::Unreachable => ("error-hsm-unreachable", vec![]),
+        HsmError::PinRefused => ("error-hsm-pin-refused", vec![]),
         HsmError::Damaged(_) => ("error-hsm-damaged", vec![]),
         HsmError::NotAuthentic => ("error-hsm-not-authentic", vec![]),
         _ => ("error-hsm-failed", vec![]),
@@ -44,10 +45,9 @@ pub(super) fn ceremony(messages: &Messages, error: &CeremonyError) -> (&'static 
                     ("by", leak.by.as_str().into()),
                 ],
             ),
-            CustodyError::NotAsAsked { key, attribute } => (
-                "error-hsm-not-as-asked",
-                vec![("key", key.as_str().into()), ("attribute", attribute.as_str().into())],
-            ),
+            CustodyError::NotAsAsked { key, attribute } => {
+                ("error-hsm-not-as-asked", vec![("key", key.as_str().into()), ("attribute", attribute.as_str().into())])
+            }
             CustodyError::NameTaken(key) => ("error-hsm-name-taken", named(key)),
             CustodyError::Hsm(error) => hsm(error),
             _ => ("error-hsm-failed", vec![]),
@@ -59,10 +59,9 @@ pub(super) fn ceremony(messages: &Messages, error: &CeremonyError) -> (&'static 
             vec![("key", key.as_str().into()), ("is", kind(*is).into()), ("wanted", kind(*wanted).into())],
         ),
         CeremonyError::UnknownKey(key) => ("error-hsm-unknown-key", named(key)),
-        CeremonyError::InUse { key, by } => (
-            "error-hsm-in-use",
-            vec![("key", key.as_str().into()), ("use", messages.get(keys::key_use(*by)).into())],
-        ),
+        CeremonyError::InUse { key, by } => {
+            ("error-hsm-in-use", vec![("key", key.as_str().into()), ("use", messages.get(keys::key_use(*by)).into())])
+        }
         CeremonyError::LogKeyGone => ("error-hsm-log-key-gone", vec![]),
         CeremonyError::SamePerson => ("error-hsm-same-person", vec![]),
         _ => ("error-hsm-failed", vec![]),
