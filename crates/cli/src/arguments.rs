@@ -480,7 +480,7 @@ mod tests {
         }
         let mut found = Vec::new();
         leaves(&Production::grammar("elsewhere"), &mut found);
-        assert_eq!(found.len(), 13);
+        assert_eq!(found.len(), 19);
         for command in found {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             let name = command.get_name();

@@ -212,6 +212,14 @@ impl LogBook {
 
     /// The authority has said what it has witnessed.
     pub(crate) fn told(&mut self, witness: &WitnessState) {
+        if witness.size < self.witnessed {
+            let (before, now) = (self.witnessed, witness.size);
+            tracing::warn!(
+                before,
+                now,
+                "the authority has seen less of this terminal's log than it said: an older copy of it, or a late answer"
+            );
+        }
         self.witnessed = witness.size;
         if let Some(alarm) = &witness.alarm {
             tracing::warn!(fault = %alarm_text(alarm), "the authority has an alarm about this terminal's log");
