@@ -110,9 +110,6 @@ impl Forgery {
     /// Presentation number `take` at `level`, in both lights.
     #[must_use]
     pub fn capture(&self, level: Level, take: u64) -> Frames {
-        if let Thing::Frames(frames) = &self.thing {
-            return frames.clone();
-        }
         let take = Take::draw(self.forger, level, take);
         let [near_infrared, red] = Wavelength::ALL.map(|wavelength| self.frame(&take, wavelength));
         Frames { near_infrared, red }
