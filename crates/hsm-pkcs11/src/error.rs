@@ -148,11 +148,13 @@ fn function_name(function: &Function) -> &'static str {
         Function::GetAttributeValue => "C_GetAttributeValue",
         Function::GenerateKey => "C_GenerateKey",
         Function::GenerateKeyPair => "C_GenerateKeyPair",
+        Function::CreateObject => "C_CreateObject",
         Function::DestroyObject => "C_DestroyObject",
         Function::CopyObject => "C_CopyObject",
         Function::DeriveKey => "C_DeriveKey",
         Function::WrapKey => "C_WrapKey",
         Function::SignInit | Function::Sign => "C_Sign",
+        Function::EncryptInit | Function::Encrypt => "C_Encrypt",
         _ => "another function",
     }
 }

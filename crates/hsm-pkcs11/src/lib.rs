@@ -5,6 +5,8 @@
 //!   a thread of the token's own, so that a module that never answers can be given up at the deadline.
 //! * **Keys** are found anew at every call, by label and identifier, to exactly one hit. The identifier tells the kind of the key
 //!   (module [`objects`]): another key of the same label is not taken for ours.
+//! * **Cards**: what is derived from a master key is an object of one session, or, in the weaker mode, on the host; so is a key pair that
+//!   is made for a card. Each is destroyed before the call ends, and goes with the session at the latest.
 //! * **Capabilities** are tried out, never guessed from a name.
 //! * **Honesty**: [`Pkcs11Hsm::prove_honesty`] tries to get keys out of a token before it is provisioned, and names the attempt that
 //!   succeeded.
