@@ -12,7 +12,7 @@ const HEADER: usize = 3;
 pub struct TemplateFormat(pub u16);
 
 impl TemplateFormat {
-    /// Orientation codes of the `palm-vein` crate, one wavelength.
+    /// Orientation codes of the `palm-vein` crate, of one wavelength or two: each template says which.
     pub const PALM_VEIN_1: Self = Self(0x0001);
     // 0x8000 and above are free for vendors' modules.
 }
