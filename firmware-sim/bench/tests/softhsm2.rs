@@ -4,66 +4,30 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
+use private_softhsm2::Home;
 use serde_json::Value as Json;
-use tempfile::TempDir;
 
-const MODULES: [&str; 2] = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/softhsm/libsofthsm2.so"];
+const PROGRAM: &str = env!("CARGO_BIN_EXE_madoguchi-sim");
 const TERMINAL: &str = "counter 1";
 const TERMINAL_PIN: &str = "terminal-ピン-48151623";
 const AUTHORITY: &str = "authority";
 const AUTHORITY_PIN: &str = "authority-pin-42108";
 
 /// SoftHSM2 with tokens of its own.
-struct SoftHsm {
-    folder: TempDir,
-    module: &'static str,
-}
+struct SoftHsm(Home);
 
 impl SoftHsm {
-    fn new() -> Self {
-        let module = MODULES.into_iter().find(|module| Path::new(module).exists());
-        let module = module.expect("SoftHSM2 is not installed: run tests/install-peers");
-        let folder = tempfile::Builder::new().prefix("softhsm2-").tempdir().unwrap();
-        let tokens = folder.path().join("tokens");
-        fs::create_dir(&tokens).unwrap();
-        let configuration = format!("directories.tokendir = {}\nlog.level = ERROR\n", tokens.display());
-        fs::write(folder.path().join("softhsm2.conf"), configuration).unwrap();
-        Self { folder, module }
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        command.env("SOFTHSM2_CONF", self.folder.path().join("softhsm2.conf")).stdin(Stdio::null());
-        command
-    }
-
-    /// A new token, as its maker delivers it: with a PIN, and empty.
-    fn token(&self, label: &str, pin: &str) {
-        let mut command = self.command("softhsm2-util");
-        command.args(["--init-token", "--free", "--so-pin", "so-87654321", "--label", label, "--pin", pin]);
-        let output = command.output().expect("SoftHSM2's tools are not installed: run tests/install-peers");
-        assert!(output.status.success(), "{output:?}");
-    }
-
-    fn pin_file(&self, pin: &str, mode: u32) -> PathBuf {
-        let path = self.folder.path().join(format!("pin-{mode:o}-{}", pin.len()));
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&path).unwrap();
-        writeln!(file, "{pin}").unwrap();
-        path
-    }
-
     fn uri(&self, label: &str, pin_source: &str) -> String {
         let label = label.replace(' ', "%20");
-        format!("pkcs11:token={label}?module-path={}&pin-source={pin_source}", self.module)
+        format!("pkcs11:token={label}?module-path={}&pin-source={pin_source}", private_softhsm2::module().display())
     }
 
     /// Runs the program; it reads `input`.
     fn run(&self, arguments: &[&str], state: &Path, input: &str) -> Output {
-        let mut command = self.command(env!("CARGO_BIN_EXE_madoguchi-sim"));
+        let mut command = self.0.command(PROGRAM);
         command.args(arguments).args(["--json", "--lang", "en", "--state"]).arg(state);
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.env_remove("LC_ALL").env("LANG", "C.UTF-8").spawn().unwrap();
@@ -91,10 +55,10 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn the_demonstration_with_all_keys_in_tokens_proves_what_it_shows() {
-    let hsm = SoftHsm::new();
-    hsm.token(TERMINAL, TERMINAL_PIN);
-    hsm.token(AUTHORITY, AUTHORITY_PIN);
-    let file = |pin: &str| format!("file:{}", hsm.pin_file(pin, 0o600).display());
+    let hsm = SoftHsm(Home::new());
+    hsm.0.token(TERMINAL, TERMINAL_PIN);
+    hsm.0.token(AUTHORITY, AUTHORITY_PIN);
+    let file = |pin: &str| format!("file:{}", hsm.0.pin_file(pin, 0o600).display());
     let of_authority = hsm.uri(AUTHORITY, &file(AUTHORITY_PIN));
     let folder = tempfile::tempdir().unwrap();
     let world = folder.path().join("world");
@@ -139,12 +103,40 @@ fn the_demonstration_with_all_keys_in_tokens_proves_what_it_shows() {
     assert!(missing.contains("log-signing") && missing.contains("card-master-01"), "{missing}");
 }
 
+/// The lines of the README, as a stranger types them.
+#[test]
+fn the_three_lines_of_the_readme_play_the_demonstration() {
+    let lines = |text: &str| {
+        let begin = text.find("softhsm2-util --init-token").expect("the lines");
+        text[begin..].split("```").next().unwrap().replace("target/release/madoguchi-sim", "madoguchi-sim")
+    };
+    let readme = lines(include_str!("../../../README.md"));
+    assert_eq!(readme.lines().count(), 3);
+    assert_eq!(readme, lines(include_str!("../../../README.ja.md")));
+    assert_eq!(readme, lines(include_str!("../../../docs/hsm.md")));
+
+    let hsm = Home::new();
+    let folder = tempfile::tempdir().unwrap();
+    let programs = Path::new(PROGRAM).parent().unwrap().display();
+    let path = format!("{programs}:{}", std::env::var("PATH").unwrap());
+    let script = readme.replace("/usr/lib/softhsm/libsofthsm2.so", &private_softhsm2::module().display().to_string());
+    let mut shell = hsm.command("sh");
+    shell.args(["-euc", &script]).current_dir(&folder).env("PATH", path).env("TMPDIR", folder.path());
+    let output = shell.env_remove("LC_ALL").env("LANG", "en_US.UTF-8").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("user authentication certificate") && !printed.contains('✗'), "{printed}");
+}
+
 #[test]
 fn a_token_that_can_not_be_opened_is_explained_before_anything_is_made() {
-    let hsm = SoftHsm::new();
-    hsm.token(TERMINAL, TERMINAL_PIN);
+    let hsm = SoftHsm(Home::new());
+    hsm.0.token(TERMINAL, TERMINAL_PIN);
     let folder = tempfile::tempdir().unwrap();
-    let exposed = format!("file:{}", hsm.pin_file(TERMINAL_PIN, 0o644).display());
+    let module = private_softhsm2::module().display().to_string();
+    // It does not start without parameters.
+    let unconfigured = private_softhsm2::library("libsoftokn3.so").expect("libnss3").display().to_string();
+    let exposed = format!("file:{}", hsm.0.pin_file(TERMINAL_PIN, 0o644).display());
     for (uri, code) in [
         (hsm.uri(TERMINAL, "fd:0").replace("pin-source=fd:0", "pin-value=s3cret"), "hsm-pin-in-uri"),
         (hsm.uri(TERMINAL, "env:PIN"), "hsm-uri"),
@@ -153,6 +145,7 @@ fn a_token_that_can_not_be_opened_is_explained_before_anything_is_made() {
         (hsm.uri(TERMINAL, "fd:0"), "hsm-pin-refused"),
         (hsm.uri("another", "fd:0"), "hsm-no-token"),
         (hsm.uri(TERMINAL, "fd:0").replace("libsofthsm2.so", "nothing.so"), "hsm-no-module"),
+        (hsm.uri(TERMINAL, "fd:0").replace(&module, &unconfigured), "hsm-not-started"),
     ] {
         let world = folder.path().join(code);
         let output = hsm.run(&["world", "new", "--hsm", &uri], &world, "wrong-s3cret\n");
