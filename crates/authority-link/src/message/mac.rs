@@ -94,10 +94,10 @@ impl SharedSecret {
         let first = Sha256::new().chain_update(&*self.secret).chain_update(parameter.salt.as_bytes());
         key.copy_from_slice(&first.finalize());
         for _ in 1..parameter.iteration_count {
-            let next = Sha256::digest(&*key);
+            let next = Sha256::digest(key.as_slice());
             key.copy_from_slice(&next);
         }
-        let mac = Hmac::<Sha256>::new_from_slice(&*key).map_err(|_| ProtectionError::MacAlgorithm)?;
+        let mac = Hmac::<Sha256>::new_from_slice(key.as_slice()).map_err(|_| ProtectionError::MacAlgorithm)?;
         Ok(mac.chain_update(protected_part))
     }
 }

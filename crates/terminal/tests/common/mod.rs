@@ -44,6 +44,7 @@ pub(crate) fn folder() -> tempfile::TempDir {
         card_challenge_length: 8,
         municipality: Municipality { code: "13999".into(), prefecture: "Tokyo-to".into(), city: "Midori-ku".into() },
         card_key_version: 1,
+        previous_card_key_versions: Vec::new(),
         authority_name: "localhost".into(),
         authority_address: "127.0.0.1:1".into(),
         card_reader: None,
