@@ -1,7 +1,7 @@
 //! For simulated card factories alone: a key that comes from outside.
 
-use hsm::{HsmError, KeyKind, KeyName};
-use madoguchi_time::{Deadline, SharedClock};
+use hsm::{HsmError, KeyName};
+use madoguchi_time::SharedClock;
 
 use crate::{OpenError, Pkcs11Hsm, Refusal, TokenError};
 
@@ -59,8 +59,14 @@ impl Pkcs11Hsm {
     /// # Errors
     /// See [`MakingError`]; [`HsmError::SeveralKeys`] if there is one already; [`HsmError::WrongKind`] for a length that AES does not have.
     #[cfg(feature = "card-factory")]
-    pub fn import_card_master(&self, version: u8, master: &[u8], deadline: Deadline) -> Result<(), MakingError> {
+    pub fn import_card_master(
+        &self,
+        version: u8,
+        master: &[u8],
+        deadline: madoguchi_time::Deadline,
+    ) -> Result<(), MakingError> {
         use hsm::AesLength::{Aes128, Aes192, Aes256};
+        use hsm::KeyKind;
 
         use crate::objects;
 
