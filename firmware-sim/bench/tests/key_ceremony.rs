@@ -1,7 +1,7 @@
 //! Key ceremonies as people hold them: `hsm init` and `hsm keys` of the terminal and of the authority, on the software HSM, on SoftHSM2
 //! and on a token that gives keys away.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
