@@ -89,7 +89,7 @@ fn a_service_that_died_is_used_again(pcscd: &Arc<PrivatePcscd>) {
         let error = watch.next_event(soon).expect_err("the service is gone");
         assert!(matches!(error, CardError::NoService), "{error:?}");
     }
-    assert!(started.elapsed() < Duration::from_secs(5), "nobody waits for a service that is not there");
+    assert!(started.elapsed() < PATIENCE / 2, "nobody waits for a service that is not there");
 
     pcscd.restart().expect("it starts");
     desk.reopen();
@@ -138,7 +138,7 @@ fn readers_go_and_come_back(pcscd: &Arc<PrivatePcscd>) {
     let started = Instant::now();
     let error = patient.wait_for_card(desk.soon()).expect_err("no reader");
     assert!(matches!(error, CardError::NoReader), "{error:?}");
-    assert!((Duration::from_millis(200)..Duration::from_secs(5)).contains(&started.elapsed()), "it was waited for");
+    assert!((Duration::from_millis(200)..PATIENCE / 2).contains(&started.elapsed()), "it was waited for");
 
     pcscd.restart().expect("it starts");
     desk.reopen();
@@ -184,7 +184,7 @@ fn a_service_that_hangs_takes_no_longer_than_allowed(pcscd: &Arc<PrivatePcscd>) 
     let mut watch = ReaderWatch::new(ReaderChoice::Any, Arc::clone(&desk.clock));
     let error = watch.next_event(in_a_moment()).expect_err("no answer");
     assert!(matches!(error, CardError::Timeout), "{error:?}");
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(started.elapsed() < PATIENCE / 2, "{:?}", started.elapsed());
 
     drop(frozen);
     uses_the_card(&mut reader, &desk);
