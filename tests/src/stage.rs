@@ -153,7 +153,9 @@ impl Stage {
                 registration
             })
             .collect();
-        let config: Config = parts::authority_config(profile, "http://127.0.0.1:9/ocsp");
+        // Longer than any play: certificates are renewed more than once.
+        let config =
+            Config { issuing_years: 40, ..parts::authority_config(profile, "http://127.0.0.1:9/ocsp") };
         let hsm: Arc<dyn Hsm> = match &far.authority {
             Some(far) => far.clone(),
             None => Arc::new(Remembering(authority_hsm(profile))),

@@ -40,19 +40,25 @@ fn at_the_import(variant: Variant) -> Variant {
 
 #[test]
 fn a_renewal_comes_through() {
-    comes_through(Variant::IMPORTED, &[
-        ("card away at every APDU", 15, loops::card_leaves_and_comes_back),
-        ("HSM gone after every call", 8, loops::hsm_goes),
-    ]);
+    comes_through(
+        Variant::IMPORTED,
+        &[
+            ("card away at every APDU", 15, loops::card_leaves_and_comes_back),
+            ("HSM gone after every call", 8, loops::hsm_goes),
+        ],
+    );
     comes_through(at_the_import(Variant::IMPORTED), &AT_THE_IMPORT);
 }
 
 #[test]
 fn a_renewal_without_a_pending_slot_comes_through() {
-    comes_through(Variant::IMPORTED_SINGLE_SLOT, &[
-        ("power cut at every write of the card", 25, loops::power_cut_at_card_writes),
-        ("every message, every mishap", 30, loops::messages_meet_mishaps),
-    ]);
+    comes_through(
+        Variant::IMPORTED_SINGLE_SLOT,
+        &[
+            ("power cut at every write of the card", 25, loops::power_cut_at_card_writes),
+            ("every message, every mishap", 30, loops::messages_meet_mishaps),
+        ],
+    );
     comes_through(at_the_import(Variant::IMPORTED_SINGLE_SLOT), &AT_THE_IMPORT);
 }
 

@@ -166,6 +166,55 @@ fn a_look_revokes_the_certificate_whose_key_is_gone() {
     assert!(issued > revoked, "neither was that after the revocation");
 }
 
+/// The same with a certificate that has replaced another itself, interrupted once and once more: the extra year is that of the last one that
+/// was valid, however many were given up since.
+#[test]
+fn two_interruptions_in_a_row_cost_no_extra_year() {
+    const YEAR: u64 = 365 * 24 * 3600;
+    let to_the_window = Duration::from_secs(4 * YEAR + 180 * 24 * 3600);
+    let renewed: Timestamp = "2041-07-09T14:59:59Z".parse().expect("a time");
+    let kind = [CertificateKind::Signature];
+    let mut interrupted = 0;
+    for n in 1.. {
+        let mut stage = stage(Start::Fresh);
+        drop(stage.control(0).remove());
+        let card = stage.make_card(0, |personalisation| personalisation.expiry = jiff::civil::date(2050, 3, 31));
+        stage.control(0).insert(card);
+        stage.run(0, Plan::issue(&BOTH)).expect("issued");
+        stage.wait(to_the_window);
+        stage.run(0, Plan::renew(&BOTH)).expect("renewed");
+        stage.wait(Duration::from_secs(5 * YEAR));
+        let control = stage.control(0);
+        let before = stage.holdings().valid[1].clone();
+        let mut came_through = false;
+        for _ in 0..2 {
+            control.arm(n, Fault::Remove(When::AfterExecution));
+            let _ = stage.run(0, Plan::renew(&kind));
+            control.disarm();
+            // Confirmed, it is the one to be renewed next.
+            let valid = &stage.holdings().valid[1];
+            came_through |= !valid.is_empty() && *valid != before;
+            stage.carry_card(0);
+            // What nobody has confirmed is given up.
+            stage.wait(Duration::from_secs(24 * 3600));
+            stage.authority.expire_unconfirmed(stage.now()).expect("given up");
+        }
+        if came_through {
+            break;
+        }
+        let _ = stage.run(1, Plan::settle());
+        stage.carry_card(1);
+        // Renewed if it is still there, issued if it is not: by the renewal's rule either way.
+        let works = stage.holdings().slots[1].as_ref().is_some_and(|slots| slots.active.is_some());
+        let plan = if works { Plan::renew(&kind) } else { Plan::issue(&kind) };
+        let report = stage.run(1, plan).unwrap_or_else(|error| panic!("APDU {n}: {error:?}"));
+        let [certificate] = report.certificates.as_slice() else { panic!("APDU {n}: {report:?}") };
+        assert_eq!(certificate.not_after, renewed, "APDU {n}");
+        interrupted += 1;
+    }
+    assert!(interrupted > 15, "{interrupted}");
+}
+
 #[test]
 fn a_card_that_makes_no_keys_is_refused_before_anybody_types_a_pin() {
     let mut stage = stage(Start::Fresh);

@@ -136,6 +136,18 @@ impl Authority {
         self.store().issue(IssueKey::Serial(kind, serial))?.ok_or_else(unknown)
     }
 
+    /// What is renewed if `issue` is named: one that was never confirmed stands for the one that it was to replace.
+    fn last_valid(&self, issue: &Issue) -> Result<Issue, Refusal> {
+        let mut issue = issue.clone();
+        while issue.confirmed_at.is_none()
+            && let Some(serial) = issue.predecessor
+            && let Some(replaced) = self.store().issue(IssueKey::Serial(issue.kind, serial))?
+        {
+            issue = replaced;
+        }
+        Ok(issue)
+    }
+
     fn validity(
         &self,
         application: &Application,
@@ -145,7 +157,8 @@ impl Authority {
     ) -> Result<Validity, Refusal> {
         let rule = self.config().issuing.validity;
         let today = validity::japanese_day(now);
-        let renewal = predecessor.is_some_and(|issue| validity::is_renewal(rule, issue.not_after, today));
+        let renewed = predecessor.map(|issue| self.last_valid(issue)).transpose()?;
+        let renewal = renewed.is_some_and(|issue| validity::is_renewal(rule, issue.not_after, today));
         let validity = validity::validity(rule, application.birth, now, renewal, &[])
             .map_err(|error| Refusal::new(Failure::BadCertTemplate, error.to_string()))?;
         let own = self.credentials().authority(kind).certificate.tbs_certificate.validity.not_after;

@@ -118,12 +118,9 @@ pub(super) fn take_up_overwritten(case: &mut Case, kind: CertificateKind, found:
 /// A certificate that serves nobody any more is to be replaced, unless the procedure only settles; if it is an orphan, it is
 /// revoked first.
 fn replace_gone(state: &mut KindState, found: CertificateState, settles: bool) {
-    // One that was given up on was to replace another: that is the one which is renewed.
-    let predecessor = found.issue.as_ref().and_then(|issue| issue.predecessor.as_ref()).map(|(name, _)| name.clone());
-    state.predecessor = match found.state {
-        IssueState::Valid => found.own_name(),
-        _ => predecessor.or_else(|| found.own_name()),
-    };
+    // Whether this one was ever valid, or what it was to replace is what is renewed, the authority knows.
+    let orphan = found.predecessor_to_supersede().filter(|_| found.state != IssueState::Valid);
+    state.predecessor = orphan.or_else(|| found.own_name());
     if settles {
         state.done.extend(Step::ORDER);
     } else {
