@@ -2,9 +2,13 @@
 //! family B, which nothing was tuned on. The limits are those that the intervals of a run may touch, not what is hoped for;
 //! the figures stand in `docs/palm-vein.md`, and the `accuracy` example measures more.
 
-use palm_vein::TWO_LIGHT_THRESHOLD;
+#![expect(clippy::expect_used, reason = "tests fail by panicking")]
+
 use palm_vein::evaluation::{Bootstrap, Scores};
-use sim_palm_sensor::synth::{Artefact, Family, Level, Negative, Veins};
+use palm_vein::{PalmImage, PalmTemplate, QualityIssue, Shot, TWO_LIGHT_THRESHOLD, extract};
+use sim_palm_sensor::synth::{
+    Artefact, Family, Frames, Level, MICROMETRES_PER_PIXEL, Negative, PalmSeeds, Side, SyntheticPalm, Veins,
+};
 use sim_palm_sensor::trial::{Gallery, Outcome, Presented};
 
 const FIRST_SEED: u64 = 1_000_000;
@@ -67,4 +71,23 @@ fn palms_are_told_apart_by_their_veins_and_artefacts_are_refused() {
         told(&format!("{artefact:?}"), &outcome);
         assert_eq!(outcome.accepted, 0, "{artefact:?} was taken for a hand");
     }
+}
+
+#[test]
+fn the_two_lights_belong_together() {
+    let palm = SyntheticPalm::new(PalmSeeds::of_person(FIRST_SEED, Side::Right));
+    let [first, second] = [0, 1].map(|take| palm.capture(Level::L0, take, Veins::Normal));
+    let one_light = |frames: &'_ Frames| extract(&Shot::near_infrared(&frames.near_infrared, MICROMETRES_PER_PIXEL));
+    let with = |frames: &Frames, red: &PalmImage| {
+        extract(&Shot::near_infrared(&frames.near_infrared, MICROMETRES_PER_PIXEL).with_red(red))
+    };
+    let enrolled = with(&first, &first.red).expect("a good shot").template();
+    assert!(PalmTemplate::from_bytes(&enrolled.to_bytes()).as_ref() == Ok(&enrolled));
+    assert!(with(&second, &second.red).expect("a good shot").matches(&enrolled));
+
+    let seen_in_one = one_light(&second).expect("a good shot");
+    assert!(!seen_in_one.matches(&enrolled), "the lack of a light is no way round it");
+    assert!(seen_in_one.matches(&one_light(&first).expect("a good shot").template()));
+    let same_twice = with(&first, &first.near_infrared);
+    assert!(matches!(same_twice, Err(QualityIssue::Unnatural)), "one picture twice is no hand in two lights");
 }
