@@ -58,7 +58,11 @@ impl<'a> Line<'a> {
         let terminal = Terminal::new(&trust.terminal_signing, algorithm, &trust.authority_signing)
             .map_err(ProcedureError::AuthorityNotTrusted)?;
         let authority = Authority::pinned(&trust.authority_signing).map_err(ProcedureError::AuthorityNotTrusted)?;
-        identity::refuse_expired(&trust.terminal_signing, Purpose::Messages, clock.wall())?;
+        // An authority whose own certificate has expired is told as that: a new certificate of this terminal's would not help.
+        let now = clock.wall();
+        if identity::refuse_expired(&trust.authority_signing, Purpose::Messages, now).is_ok() {
+            identity::refuse_expired(&trust.terminal_signing, Purpose::Messages, now)?;
+        }
         let key = identity::key_of(hsm, &trust.terminal_signing, Purpose::Messages, clock.deadline_in(HSM))?;
         Ok(Self { line, hsm, clock, terminal, key, authority })
     }
