@@ -207,7 +207,9 @@ fn every_status_word_that_has_a_name_has_a_text() {
 #[test]
 fn every_text_is_used_and_every_text_that_is_used_exists() {
     let mut source = String::new();
-    for folder in ["src", "../biometric-hid/src", "../hsm-pkcs11/src", "../terminal/src", "../../firmware-sim/bench/src"] {
+    for folder in
+        ["src", "../biometric-hid/src", "../hsm-pkcs11/src", "../terminal/src", "../../firmware-sim/bench/src"]
+    {
         read_sources(&crate_folder().join(folder), &mut source);
     }
     let texts = catalogue(Language::Ja);
