@@ -156,9 +156,10 @@ impl Stage {
         // Longer than any play: certificates are renewed more than once.
         let config =
             Config { issuing_years: 40, ..parts::authority_config(profile, "http://127.0.0.1:9/ocsp") };
+        let near: Arc<dyn Hsm> = Arc::new(Remembering(authority_hsm(profile)));
         let hsm: Arc<dyn Hsm> = match &far.authority {
-            Some(far) => far.clone(),
-            None => Arc::new(Remembering(authority_hsm(profile))),
+            Some(far) => Arc::new(RemoteHsm { far: far.clone(), near }),
+            None => near,
         };
         let (authority, credentials) = in_memory(hsm, clock.clone(), &config, &registrations).expect("an authority");
         let certificates = authority.certificates().expect("certificates");
