@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use authority::{Authority, Peer};
 use authority::store::TerminalId;
+use authority::{Authority, Peer};
 use authority_link::{AuthorityLine, LineError};
 use jiff::SignedDuration;
 use madoguchi_time::{Clock, Deadline, VirtualClock};

@@ -154,8 +154,7 @@ impl Stage {
             })
             .collect();
         // Longer than any play: certificates are renewed more than once.
-        let config =
-            Config { issuing_years: 40, ..parts::authority_config(profile, "http://127.0.0.1:9/ocsp") };
+        let config = Config { issuing_years: 40, ..parts::authority_config(profile, "http://127.0.0.1:9/ocsp") };
         let near: Arc<dyn Hsm> = Arc::new(Remembering(authority_hsm(profile)));
         let hsm: Arc<dyn Hsm> = match &far.authority {
             Some(far) => Arc::new(RemoteHsm { far: far.clone(), near }),

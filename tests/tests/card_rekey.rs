@@ -1,5 +1,7 @@
 //! Card key changeover: whatever happens, and wherever, the card has keys that work, and the next changeover ends what this one began.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
 use std::time::Duration;
 
 use apdu::{CommandApdu, ResponseApdu};

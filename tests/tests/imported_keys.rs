@@ -1,5 +1,7 @@
 //! Cards that make no keys themselves: the HSM makes them, the card takes them, and card and authority agree whatever is lost.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
 use jpki::card::ins;
 use jpki::{CertificateKind, IssuingProfile};
 use madoguchi_tests::loops::reader::{self, Played};

@@ -30,7 +30,9 @@ pub use logbook::LogVerdict;
 pub use operators::{Operator, Role};
 pub use people::{Declined, People, Question};
 pub use plan::{Plan, Step};
-pub use progress::{IssuedCertificate, KeyChange, KeyChangeStep, KeyOrigin, ProcedureReport, Progress, Settlement, SlotFound};
+pub use progress::{
+    IssuedCertificate, KeyChange, KeyChangeStep, KeyOrigin, ProcedureReport, Progress, Settlement, SlotFound,
+};
 pub use site::{SiteConfig, Trust};
 pub use state::{DiskFolder, StateError, StateFolder};
 pub use terminal::{EnrolOrder, Ports, ProgressSink, SecondPerson, Terminal};

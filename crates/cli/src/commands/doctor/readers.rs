@@ -177,7 +177,7 @@ mod tests {
     use card_reader::CardIdentity;
     use jpki::{Municipality, PinRules};
     use madoguchi_time::SystemClock;
-    use orchestrator::{SiteConfig, Trust};
+    use orchestrator::SiteConfig;
 
     use super::*;
     use crate::composition::Site;
@@ -196,6 +196,7 @@ mod tests {
                 city: "Midori-ku".into(),
             },
             card_key_version: 1,
+            previous_card_key_versions: Vec::new(),
             authority_name: "localhost".into(),
             authority_address: "127.0.0.1:1".into(),
             card_reader: None,
@@ -204,9 +205,8 @@ mod tests {
             refusals_until_locked: 3,
             pin_rules: PinRules::default(),
         };
-        let trust = Trust { terminal_signing: vec![], authority_signing: vec![], issuers: [].into() };
         let card_reader = card_reader.map(str::to_owned);
-        Site { folder: "/".into(), clock: SystemClock::shared(), config, trust, card_reader, palm_sensor: None, hsm: None }
+        Site { folder: "/".into(), clock: SystemClock::shared(), config, card_reader, palm_sensor: None, hsm: None }
     }
 
     fn judged(messages: &Messages, named: Option<&str>, findings: &[Finding]) -> Option<Check> {
