@@ -2,8 +2,6 @@
 //! family B, which nothing was tuned on. The limits are those that the intervals of a run may touch, not what is hoped for;
 //! the figures stand in `docs/palm-vein.md`, and the `accuracy` example measures more.
 
-#![expect(clippy::expect_used, reason = "tests fail by panicking")]
-
 use palm_vein::evaluation::{Bootstrap, Scores};
 use palm_vein::{PalmImage, PalmTemplate, QualityIssue, Shot, TWO_LIGHT_THRESHOLD, extract};
 use sim_palm_sensor::synth::{
