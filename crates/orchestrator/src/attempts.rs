@@ -1,6 +1,7 @@
 //! Who has failed to log on, and what follows from it: a lock for the 照合ID, a wait at the terminal.
 //!
-//! All of it is read from the log, so that neither a restart nor an editor gives anybody more attempts.
+//! All of it is read from the log, so that neither a restart nor an editor gives anybody more attempts: each refusal is under a
+//! checkpoint. Whoever puts an older copy of the whole folder back is found by the log's witness.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -40,7 +41,7 @@ impl Refused {
         Self { times: before.map_or(0, |before| before.times).saturating_add(1), last: at }
     }
 
-    /// How long ago the last one was; no time at all if the clock was put back since.
+    /// How long ago the last one was; no time at all if the clock was put back since, see [`Attempts::not_after`].
     fn age(&self, now: Timestamp) -> Duration {
         now.duration_since(self.last).try_into().unwrap_or_default()
     }
@@ -55,9 +56,9 @@ impl Attempts {
             _ => None,
         };
         match (entry.step.as_str(), detail) {
-            (What::LOG_ON | What::SECOND_PERSON, Some("refused")) => {
+            (What::LOG_ON | What::SECOND_PERSON, Some(outcome @ ("refused" | "locked"))) => {
                 self.here = Some(Refused::once_more(self.here, entry.time));
-                if let Some(person) = person {
+                if let (Some(person), "refused") = (person, outcome) {
                     let before = self.of_person.get(person).copied();
                     self.of_person.insert(person.to_owned(), Refused::once_more(before, entry.time));
                 }
@@ -70,6 +71,14 @@ impl Attempts {
                 self.of_person.remove(released);
             }
             _ => {}
+        }
+    }
+
+    /// What was noted while the clock was ahead was at `now` at the latest: else a wrong clock would lock everybody out until it is
+    /// reached again.
+    pub(crate) fn not_after(&mut self, now: Timestamp) {
+        for refused in self.of_person.values_mut().chain(&mut self.here) {
+            refused.last = refused.last.min(now);
         }
     }
 

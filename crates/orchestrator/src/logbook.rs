@@ -239,6 +239,11 @@ impl LogBook {
         &self.retirements
     }
 
+    /// The clock says so much. To be told at the start.
+    pub(crate) fn starts_at(&mut self, now: Timestamp) {
+        self.attempts.not_after(now);
+    }
+
     /// Who was refused at log-on.
     pub(crate) fn attempts(&self) -> &Attempts {
         &self.attempts

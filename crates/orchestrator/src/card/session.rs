@@ -239,6 +239,7 @@ impl<'t> CardSession<'t> {
         deadline: Deadline,
     ) -> Result<CardReply, SessionError> {
         self.channel = None;
+        self.key_set = None;
         let selected = self.select_application(aid, deadline)?;
         if !selected.is_ok() {
             return Ok(CardReply::Refused(selected));

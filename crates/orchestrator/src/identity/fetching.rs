@@ -71,7 +71,7 @@ impl OwnCertificates<'_> {
         };
         match desk.fetch(Purpose::Line, Occasion::Addition, None) {
             Ok(second) => Ok(vec![first, second]),
-            Err(refused @ IdentityError::Refused { .. }) => {
+            Err(refused @ IdentityError::Refused { .. }) if !is_passing(&refused) => {
                 // The first certificate is no good any more: the next invitation begins with it.
                 files::forget(desk.own.state, Purpose::Messages)?;
                 Err(refused)
@@ -218,7 +218,7 @@ impl<'d, 'a> Desk<'d, 'a> {
             match settled {
                 Ok(()) => return Ok(pending),
                 Err(Ended { error, proof_wanted }) => {
-                    let is_refused = matches!(error, IdentityError::Refused { .. });
+                    let is_refused = matches!(error, IdentityError::Refused { .. }) && !is_passing(&error);
                     if is_refused || matches!(error, IdentityError::NotAsAsked(_) | IdentityError::OtherAuthority) {
                         files::forget(self.own.state, purpose)?;
                     }
@@ -611,6 +611,11 @@ fn refused(answer: Answer) -> Ended {
     };
     let error = IdentityError::Refused { failure: failure_name(failure), text };
     Ended { error, proof_wanted: code == Some(PROOF_WANTED) }
+}
+
+/// Is it the authority that can't, for now? What was asked for is good still.
+fn is_passing(error: &IdentityError) -> bool {
+    matches!(error, IdentityError::Refused { failure, .. } if ["systemUnavail", "systemFailure"].contains(&failure.as_str()))
 }
 
 fn is_worth_another(error: &IdentityError) -> bool {

@@ -136,6 +136,10 @@ impl KeyChangeover {
     fn judge(&mut self, found: &[u8]) -> Next {
         let Versions { current, previous } = &self.versions;
         let old: Vec<u8> = previous.iter().copied().filter(|version| found.contains(version)).collect();
+        // It said that these were gone.
+        if old.iter().any(|version| self.removed.contains(version)) {
+            return end(Some(ProcedureError::WrongCard));
+        }
         match (found.contains(current), old.first()) {
             (true, None) => end(None),
             (true, Some(_)) => (State::Proving { old }, Action::Card(CardCommand::OpenDomain(*current))),

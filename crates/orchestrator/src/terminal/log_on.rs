@@ -102,6 +102,14 @@ impl Terminal {
         let known = known.ok().flatten();
         self.log.acts(known.as_ref().map(|operator| operator.user_id.as_str()));
         let noted = self.log.event(&mut *self.ports.state, what(outcome), self.ports.clock.wall());
+        // A refusal that is cut off the log shows: it is under a checkpoint.
+        let noted = match outcome {
+            "refused" | "locked" => noted.and_then(|()| {
+                let deadline = self.ports.clock.deadline_in(HSM);
+                self.log.checkpoint(&mut *self.ports.state, &*self.ports.hsm, deadline).map(drop)
+            }),
+            _ => noted,
+        };
         // The first error wins.
         let (operator, captures) = matched?;
         noted?;

@@ -130,9 +130,9 @@ impl Terminal {
         if let Some(second) = second {
             return Ok(is_another(second.operator()));
         }
-        let all = operators::all(&*self.ports.state, self.log.retirements())?;
-        let mut active = all.filter_map(Result::ok).filter(|operator| operator.retired_at.is_none());
-        Ok(!active.any(|other| is_another(&other)))
+        let mut all = operators::all(&*self.ports.state, self.log.retirements())?;
+        // Whoever damages the others' records does not become the only one.
+        Ok(!all.any(|other| other.map_or(true, |other| other.retired_at.is_none() && is_another(&other))))
     }
 
     fn is_access_manager(&mut self) -> Result<bool, ProcedureError> {

@@ -91,6 +91,7 @@ impl Terminal {
         let trust = Trust::load(&*ports.state)?;
         let deadline = ports.clock.deadline_in(HSM);
         let mut log = LogBook::open(&mut *ports.state, &*ports.hsm, &site.terminal, deadline)?;
+        log.starts_at(ports.clock.wall());
         let open_intents = log.close_interrupted(&mut *ports.state, ports.clock.wall())?;
         log.note_weaker_modes(&mut *ports.state, &*ports.hsm, ports.clock.wall())?;
         if open_intents > 0 || !journal::interrupted(&*ports.state)?.is_empty() {
