@@ -179,7 +179,7 @@ pub(crate) fn fixture((hsm, card_masters): &Provisioned) -> Fixture {
 }
 
 pub(crate) fn soon() -> Deadline {
-    SystemClock::shared().deadline_in(Duration::from_secs(30))
+    SystemClock::shared().deadline_in(Duration::from_secs(180))
 }
 
 /// A program's library in one of the folders where distributions put it.
