@@ -279,8 +279,12 @@ impl Summary {
             }
         }
         for kind in CertificateKind::BOTH {
-            let steps: Vec<String> = Step::ORDER
-                .into_iter()
+            // A key is made and imported in the place of being generated.
+            let all = Step::ORDER.into_iter().flat_map(|step| match step {
+                Step::GenerateKey => vec![step, Step::ImportKey],
+                _ => vec![step],
+            });
+            let steps: Vec<String> = all
                 .filter_map(|step| {
                     let time = self.timings_ms.get(&step_name(kind, step))?;
                     Some(format!("{} {}", messages.get(step_key(step)), seconds(time)))

@@ -23,8 +23,8 @@ const DIAGNOSIS: Duration = Duration::from_secs(15);
 /// How long a palm sensor may take to prove what it is.
 const GREETING: Duration = Duration::from_secs(5);
 
-/// Adapters of real devices: card readers by PC/SC, HSMs by PKCS #11, palm sensors by hidapi. The line to the authority is TLS with the key in the HSM. What has no adapter yet is answered with [`Failure::NoAdapter`]; what works on
-/// the state folder alone works.
+/// Adapters of real devices: card readers by PC/SC, HSMs by PKCS #11, palm sensors by hidapi. The line to the authority is TLS with
+/// the key in the HSM. What works on the state folder alone works without any of them.
 #[derive(Default)]
 struct Production {
     /// The token that was opened.

@@ -216,7 +216,7 @@ impl Cast {
             Command::Issue(issue) => {
                 Self { resident: Some(Zeroizing::new(issue.resident.clone())), ..operator(&issue.operator) }
             }
-            Command::Card(Card::Show { operator: id }) => operator(id),
+            Command::Card(Card::Show { operator: id } | Card::Rekey { operator: id }) => operator(id),
             Command::Hsm(
                 cli::Hsm::Init { persons }
                 | cli::Hsm::Keys(Keys::Create { persons, .. } | Keys::Retire { persons, .. }),

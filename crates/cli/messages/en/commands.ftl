@@ -51,6 +51,7 @@ history-confirm = receipt confirmed
 history-reject = receipt refused
 history-discard = half-written discarded
 history-enrol = operator enrolled
+history-release = operator released
 history-retire = operator retired
 history-witnessed = { $count } seen by the authority
 history-not-witnessed = the authority was not asked

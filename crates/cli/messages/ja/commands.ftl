@@ -51,6 +51,7 @@ history-confirm = 受領の通知
 history-reject = 受領しない旨の通知
 history-discard = 途中のものの破棄
 history-enrol = 操作者の登録
+history-release = 操作者のロック解除
 history-retire = 操作者の廃止
 history-witnessed = 認証局の確認 { $count } 件
 history-not-witnessed = 認証局には確認していません

@@ -24,7 +24,7 @@ progress-slot-pending = 書込み途中
 progress-slot-interrupted = 途中で中断 (使えるものなし)
 progress-slot-active-pending = 発行済 (更新の途中)
 progress-card-overwrites = このカードは鍵を上書きします
-progress-card-imports = このカードは鍵ペアを生成しません。HSMで生成します
+progress-card-imports = このカードは鍵ペアを生成しません。HSM で生成します
 progress-card-keys = カード鍵
 progress-card-keys-added = バージョン { $version } を古い鍵と並べて書き込みました
 progress-card-keys-proved = バージョン { $version } で通信路が開くことを確かめました
@@ -50,7 +50,7 @@ progress-message = 認証局  { $kind }  送信 { $sent }  受信 { $received }
 # 手続の各段階。右の時間の前に並ぶ。
 step-pin = 暗証番号
 step-generate-key = 鍵ペア生成
-step-import-key = HSMで鍵ペア生成・書込み
+step-import-key = HSM で鍵ペア生成・書込み
 step-request = 発行
 step-check = 内容照合
 step-write = 書込み

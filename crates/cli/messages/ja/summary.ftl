@@ -2,7 +2,7 @@
 summary-serial = シリアル番号
 summary-validity = 有効期間
 summary-key = 鍵
-summary-key-of-hsm = HSMでこのカードのために生成し、HSMからは消去済み
+summary-key-of-hsm = HSM でこのカードのために生成し、HSM からは消去済み
 summary-period = { $from } 〜 { $until }
 summary-issuer = 発行者
 summary-file = ファイル

@@ -113,6 +113,7 @@ fn row(entry: &Entry, messages: &Messages) -> Vec<String> {
 fn step_key(step: &str) -> Option<&'static str> {
     Some(match step {
         "log-on" => "progress-log-on",
+        "second-person" => "progress-second-person",
         "log-off" => "progress-logged-off",
         "lock" => "history-lock",
         "hsm-weaker-modes" => "history-hsm-weaker-modes",
@@ -136,6 +137,7 @@ fn step_key(step: &str) -> Option<&'static str> {
         "discard" => "history-discard",
         "supersede" | "retire" => "step-supersede",
         "enrol-operator" => "history-enrol",
+        "release-operator" => "history-release",
         "retire-operator" => "history-retire",
         "create-key" => "history-create-key",
         "find-key" => "history-find-key",
