@@ -21,8 +21,9 @@ use crate::ocsp::serial;
 use crate::store::{Answer, Change, Decision, Issue, IssueKey, Revocation, RevocationReason, State, Witness};
 
 impl Authority {
-    /// Answers a certConf. It may come from any authorised terminal: it names the transaction and the certificate,
-    /// and a card may be seen again anywhere.
+    /// Answers a certConf about a resident's certificate. It may come from any authorised terminal: it names the
+    /// transaction and the certificate, and a card may be seen again anywhere. It may not come under a credential that is
+    /// there to fetch or renew a terminal's own certificates.
     pub(crate) fn confirm(
         &self,
         incoming: &Incoming,
@@ -31,6 +32,9 @@ impl Authority {
         now: Timestamp,
         rng: &mut dyn CryptoRngCore,
     ) -> Result<Outcome, Refusal> {
+        if !incoming.credential.is_for_messages() {
+            return Err(Refusal::not_for_this());
+        }
         let [status] = statuses else {
             return Err(Refusal::new(Failure::BadRequest, "one transaction confirms one certificate"));
         };

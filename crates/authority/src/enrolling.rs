@@ -471,11 +471,11 @@ impl Authority {
 pub(crate) fn check_use(incoming: &Incoming) -> Result<(), Refusal> {
     let fits = match (&incoming.credential, &incoming.body) {
         (Credential::Invitation(_), body) => matches!(body, PkiBody::Ir(_) | PkiBody::CertConf(_)),
-        (Credential::Certificate(own), body) => {
-            own.purpose == Purpose::Messages || matches!(body, PkiBody::Kur(_) | PkiBody::CertConf(_))
+        (credential @ Credential::Certificate(_), body) => {
+            credential.is_for_messages() || matches!(body, PkiBody::Kur(_) | PkiBody::CertConf(_))
         }
     };
-    if fits { Ok(()) } else { Err(Refusal::new(Failure::NotAuthorized, "the sender's credential is not for this")) }
+    if fits { Ok(()) } else { Err(Refusal::not_for_this()) }
 }
 
 /// Is this the credential under which the certificate was asked for?

@@ -64,6 +64,11 @@ impl Credential {
             Self::Certificate(_) => None,
         }
     }
+
+    /// Does it speak for a terminal that is enrolled? An invitation and the line's certificate do not.
+    pub(crate) fn is_for_messages(&self) -> bool {
+        matches!(self, Self::Certificate(own) if own.purpose == Purpose::Messages)
+    }
 }
 
 /// Why a request is not done.
@@ -79,6 +84,11 @@ pub(crate) struct Refusal {
 impl Refusal {
     pub(crate) fn new(failure: Failure, text: impl Into<String>) -> Self {
         Self { failure, text: text.into(), code: None }
+    }
+
+    /// The credential is good, and meant for something else.
+    pub(crate) fn not_for_this() -> Self {
+        Self::new(Failure::NotAuthorized, "the sender's credential is not for this")
     }
 
     /// The refusal of every request under a log that does not continue what was witnessed.

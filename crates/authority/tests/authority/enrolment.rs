@@ -8,12 +8,13 @@ use authority::store::{PersonId, State, TerminalId};
 use authority::{Guest, Invited, Peer};
 use authority_link::message::{Failure, FailureInfo};
 use authority_link::{
-    Answer, CertificationRequest, Confirmation, IssuerAndSerial, Newcomer, OwnCertificate, PATH, Purpose, Request,
-    Sent, SharedSecret, TransactionId, check_own_certificate,
+    Answer, CertificationRequest, Confirmation, IssueState, IssuerAndSerial, Newcomer, OwnCertificate, PATH, Purpose,
+    Request, Sent, SharedSecret, TransactionId, check_own_certificate,
 };
 use der::Decode;
 use hsm::{Hsm, KeyKind, KeyName, SignatureAlgorithm};
 use jiff::{SignedDuration, Timestamp};
+use jpki::CertificateKind;
 use sim_hsm::{Provision, SoftwareHsm};
 use x509_cert::Certificate;
 use zeroize::Zeroizing;
@@ -341,6 +342,30 @@ fn a_certificate_of_a_terminal_is_good_for_its_own_purpose_and_while_it_is_autho
     let by_messages = (&*messages, "terminal-signing");
     refused(&visitor.signed(by_messages, Request::Unsettled, world.transaction(), peer), Failure::SignerNotTrusted);
     assert!(visitor.states().iter().all(|(_, state)| *state != State::Valid));
+}
+
+#[test]
+fn neither_an_invitation_nor_the_lines_certificate_decides_on_a_residents_certificate() {
+    let world = World::new(&next_generation());
+    let visitor = Visitor::new(&world);
+    let counter = &world.counters[0];
+    let issued = world.issue(counter, CertificateKind::Authentication, None);
+    let accept = || Confirmation::by_sha256(issued.sha256);
+    let reject = || accept().rejecting(Failure::BadCertTemplate);
+    for confirmation in [accept(), reject()] {
+        let answer = visitor.as_newcomer(&visitor.secret(), Request::Confirm(confirmation), issued.transaction).1;
+        refused(&answer, Failure::NotAuthorized);
+    }
+    let messages = visitor.enrol_messages();
+    let line = visitor.enrol_line(&messages);
+    let id = TerminalId::new(NAME).unwrap();
+    let confirm =
+        |by, confirmation| visitor.signed(by, Request::Confirm(confirmation), issued.transaction, Peer::Terminal(&id));
+    for confirmation in [accept(), reject()] {
+        refused(&confirm((&line, "terminal-tls"), confirmation), Failure::NotAuthorized);
+    }
+    assert_eq!(world.state(counter, issued.sha256), IssueState::Issued);
+    assert_eq!(confirm((&messages, "terminal-signing"), accept()), Answer::Confirmed);
 }
 
 /// `openssl cmp` before an authority in memory, over TLS.
