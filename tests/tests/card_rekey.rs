@@ -166,6 +166,18 @@ fn hsm_and_disk_may_go_at_any_time() {
     assert!(calls >= 5 && writes >= 8);
 }
 
+/// A card that only says that it has deleted keys is no good, and no reason to go on for ever.
+#[test]
+fn keys_that_are_not_deleted_end_it() {
+    let mut stage = stage(&IssuingProfile::jpki_next().imported());
+    new_card(&stage, 1);
+    stage.control(0).with_card(|card| card.make_mistake(Mistake::KeepsDeletedKeys)).expect("a card");
+    let ended = rekey(&mut stage, 0);
+    assert!(matches!(ended, Err(ProcedureError::WrongCard)), "{ended:?}");
+    assert_eq!(working(&stage), [OLD, NEW]);
+    stage.check_accounted(0).expect("accounted");
+}
+
 /// What the card stored is not what it was given: the new version is taken back, and the old one works, also if that is disturbed.
 #[test]
 fn keys_that_do_not_prove_themselves_are_taken_back() {

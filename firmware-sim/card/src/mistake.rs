@@ -12,6 +12,8 @@ pub enum Mistake {
     ForgetOverwritten,
     /// PUT KEY stores other keys than it was given, and answers as if it had not.
     StoresOtherKeys,
+    /// DELETE keeps the keys that it should delete, and answers as if it had not.
+    KeepsDeletedKeys,
     /// A file that is behind some PIN is read after any other PIN too.
     AnyPinOpens,
     /// PINs stay verified when another application is selected.
@@ -27,6 +29,7 @@ pub(crate) struct Mistakes {
     pub(crate) commit_both_kinds: bool,
     pub(crate) forget_overwritten: bool,
     pub(crate) stores_other_keys: bool,
+    pub(crate) keeps_deleted_keys: bool,
     pub(crate) any_pin_opens: bool,
     pub(crate) pins_survive_selection: bool,
     pub(crate) wrong_pin_is_forgiven: bool,
@@ -38,6 +41,7 @@ impl Mistakes {
             Mistake::UnnamedCommit => self.unnamed_commit = true,
             Mistake::CommitBothKinds => self.commit_both_kinds = true,
             Mistake::StoresOtherKeys => self.stores_other_keys = true,
+            Mistake::KeepsDeletedKeys => self.keeps_deleted_keys = true,
             Mistake::AnyPinOpens => self.any_pin_opens = true,
             Mistake::PinsSurviveSelection => self.pins_survive_selection = true,
             Mistake::WrongPinIsForgiven => self.wrong_pin_is_forgiven = true,

@@ -228,7 +228,9 @@ fn delete_key(chip: &mut Chip, channel: &Channel, command: &Command) -> Answer {
     if *version == channel.key_version || table.sets.len() == 1 {
         return Err(Sw::CONDITIONS.into());
     }
-    table.sets.remove(place);
+    if !chip.mistakes.keeps_deleted_keys {
+        table.sets.remove(place);
+    }
     chip.store.transact(vec![table.storing()])?;
     // No further data (§11.2.3.1).
     Ok(Zeroizing::new(vec![0]))

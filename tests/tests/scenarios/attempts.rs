@@ -70,6 +70,7 @@ fn three_refusals_lock_until_an_access_manager_releases() {
     assert!(matches!(terminal.log_on(OPERATOR), Err(ProcedureError::LogOnRefused)));
 
     assert!(matches!(terminal.release_operator(OPERATOR), Err(ProcedureError::NotAllowed)));
+    stage.wait(LONG);
     terminal.log_on(MANAGER).unwrap();
     assert!(matches!(terminal.second_person(OPERATOR), Err(ProcedureError::LogOnRefused)), "nor may he vouch");
     assert!(matches!(terminal.release_operator("0999"), Err(ProcedureError::UnknownOperator)));
@@ -78,6 +79,28 @@ fn three_refusals_lock_until_an_access_manager_releases() {
     terminal.log_on(OPERATOR).unwrap();
     drop(terminal);
     stage.check_accounted(0).unwrap();
+}
+
+/// Whoever cuts the refusals off the log gets no more attempts, but a log that is not in order.
+#[test]
+fn refusals_can_not_be_cut_off() {
+    let mut stage = stage(Start::Fresh);
+    let mut terminal = stage.start(0).unwrap();
+    fail(&stage, &mut terminal, OPERATOR);
+    fail(&stage, &mut terminal, "5tranger");
+    drop(terminal);
+    for lines in [1, 2] {
+        let whole = stage.disk(0).files();
+        stage.disk(0).tamper("log/entries.jsonl", |log| {
+            for _ in 0..lines {
+                log.pop();
+                log.truncate(log.iter().rposition(|byte| *byte == b'\n').unwrap() + 1);
+            }
+        });
+        assert!(matches!(stage.start(0).map(drop), Err(ProcedureError::Log(_))), "{lines} lines");
+        stage.disk(0).restore(whole);
+    }
+    stage.start(0).unwrap().log_on(OPERATOR).unwrap();
 }
 
 #[test]
@@ -119,9 +142,9 @@ fn whom_nobody_can_release_is_locked_for_an_hour() {
     let mut stage = stage(Start::Fresh);
     let mut terminal = stage.start(0).unwrap();
     lock(&stage, &mut terminal, MANAGER);
-    stage.wait(HOUR - LONG - Duration::from_millis(1));
+    stage.wait(HOUR - 2 * LONG - Duration::from_millis(1));
     assert!(matches!(terminal.log_on(MANAGER), Err(ProcedureError::LogOnRefused)));
-    stage.wait(Duration::from_millis(1));
+    stage.wait(LONG + Duration::from_millis(1));
     terminal.log_on(MANAGER).unwrap();
 
     // With another access manager there is somebody who can.
@@ -131,6 +154,7 @@ fn whom_nobody_can_release_is_locked_for_an_hour() {
     lock(&stage, &mut terminal, MANAGER);
     stage.wait(24 * HOUR);
     assert!(matches!(terminal.log_on(MANAGER), Err(ProcedureError::LogOnRefused)));
+    stage.wait(LONG);
     terminal.log_on("0700").unwrap();
     terminal.release_operator(MANAGER).unwrap();
     terminal.log_on(MANAGER).unwrap();
