@@ -5,7 +5,7 @@
 //! runs the ceremony can log in to the token. The log has no witness: each record carries its root as it was when the ceremony began, so
 //! the page that is signed next vouches for all acts before.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,8 @@ use crate::error::SetupError;
 
 const FOLDER: &str = "ceremonies";
 const LOG: &str = "log.jsonl";
+/// Locked by the program that holds a ceremony. It stays when that has ended, and is empty.
+const LOCK: &str = "lock";
 /// How long the HSM may take for a ceremony: it is tried with keys of every kind, and RSA keys take their time.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -37,7 +39,7 @@ pub struct Ceremony {
     pub page_file: PathBuf,
 }
 
-/// Where ceremonies are held.
+/// Where ceremonies are held: by one program at a time, so that nobody takes what another has begun for interrupted.
 pub struct Ceremonies<'a> {
     folder: PathBuf,
     installation: Installation,
@@ -45,13 +47,14 @@ pub struct Ceremonies<'a> {
     clock: &'a dyn Clock,
     deadline: Deadline,
     log: Log,
+    _lock: Lock,
 }
 
 impl<'a> Ceremonies<'a> {
-    /// Ceremonies of the authority in the folder `dir`, which needs the keys `required`.
+    /// Ceremonies of the authority in the folder `dir`, which needs the keys `required`. Nobody else can hold any until this is dropped.
     ///
     /// # Errors
-    /// [`SetupError::Io`], [`SetupError::Damaged`] if the log of ceremonies is not as it was written.
+    /// [`SetupError::CeremonyHeld`], [`SetupError::Io`], [`SetupError::Damaged`] if the log of ceremonies is not as it was written.
     pub fn open(
         dir: &Path,
         required: Vec<(KeyName, KeyKind)>,
@@ -60,6 +63,7 @@ impl<'a> Ceremonies<'a> {
     ) -> Result<Self, SetupError> {
         let folder = dir.join(FOLDER);
         fs::create_dir_all(&folder).map_err(|source| SetupError::Io { path: folder.clone(), source })?;
+        let lock = Lock::take(&folder)?;
         let path = folder.join(LOG);
         let failed = |source| SetupError::Io { path: path.clone(), source };
         let lines = match fs::read(&path) {
@@ -74,7 +78,8 @@ impl<'a> Ceremonies<'a> {
         }
         let name = dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy().into_owned();
         let installation = Installation::authority(&name, required);
-        let mut ceremonies = Self { folder, installation, custody, clock, deadline: clock.deadline_in(PATIENCE), log };
+        let deadline = clock.deadline_in(PATIENCE);
+        let mut ceremonies = Self { folder, installation, custody, clock, deadline, log, _lock: lock };
         ceremonies.close_interrupted()?;
         Ok(ceremonies)
     }
@@ -124,16 +129,6 @@ impl<'a> Ceremonies<'a> {
         let retired = self.account(code::RETIRE_KEY, name, || key_ceremony::retire(custody, &held, deadline))?;
         record.keys.push(retired);
         self.keep(record)
-    }
-
-    /// The keys in the HSM.
-    ///
-    /// # Errors
-    /// If it can't be asked.
-    pub fn list(&self) -> Result<Vec<KeyEntry>, SetupError> {
-        let keys = self.custody.inventory(self.deadline)?.keys;
-        let entries = keys.iter().map(|key| key_ceremony::key_entry(self.custody, key, Deed::Found, self.deadline));
-        Ok(entries.collect::<Result<_, _>>()?)
     }
 
     fn begin(&self, act: Act, persons: [&str; 2]) -> Result<Record, SetupError> {
@@ -227,6 +222,40 @@ impl<'a> Ceremonies<'a> {
         write(&page_file, sealed.page().as_bytes())?;
         self.note(code::KEY_CEREMONY, &sealed.digest())?;
         Ok(Ceremony { sealed, record_file, page_file })
+    }
+}
+
+/// The keys in the HSM. To look at them is no ceremony: it can be done while one is held.
+///
+/// # Errors
+/// If it can't be asked.
+pub fn list(custody: &dyn KeyCustody, clock: &dyn Clock) -> Result<Vec<KeyEntry>, SetupError> {
+    let deadline = clock.deadline_in(PATIENCE);
+    let keys = custody.inventory(deadline)?.keys;
+    let entries = keys.iter().map(|key| key_ceremony::key_entry(custody, key, Deed::Found, deadline));
+    Ok(entries.collect::<Result<_, _>>()?)
+}
+
+/// Has the folder for its owner alone, until it is dropped.
+struct Lock(File);
+
+impl Lock {
+    fn take(folder: &Path) -> Result<Self, SetupError> {
+        let path = folder.join(LOCK);
+        let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let locked = opened.map_err(TryLockError::Error).and_then(|file| file.try_lock().map(|()| Self(file)));
+        locked.map_err(|error| match error {
+            TryLockError::WouldBlock => SetupError::CeremonyHeld(folder.to_owned()),
+            TryLockError::Error(source) => SetupError::Io { path, source },
+        })
+    }
+}
+
+impl Drop for Lock {
+    /// Closing the file would not do: a child that is being started has a copy of it until it runs its own program.
+    fn drop(&mut self) {
+        // If it can't be unlocked, it is when the last copy is closed.
+        drop(self.0.unlock());
     }
 }
 

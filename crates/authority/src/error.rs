@@ -51,6 +51,9 @@ pub enum SetupError {
     /// The HSM's keys can't be made, or not be destroyed.
     #[error(transparent)]
     Ceremony(#[from] CeremonyError),
+    /// Another program holds a key ceremony in this folder. It ends in minutes, and what was to be done can be done then.
+    #[error("another program holds a key ceremony in {0}: try again when it has ended")]
+    CeremonyHeld(PathBuf),
     /// A certificate could not be signed.
     #[error(transparent)]
     Sign(#[from] SignError),
@@ -77,6 +80,7 @@ impl SetupError {
             Self::Ceremony(error) => error.recovery(),
             Self::Store(error) => error.recovery(),
             Self::Damaged(_) => Recovery::Fatal,
+            Self::CeremonyHeld(_) => Recovery::AskPerson,
             _ => Recovery::Reconfigure,
         }
     }

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use hsm::{KeyCustody, KeyKind, KeyName};
-use key_ceremony::Deed;
+use key_ceremony::{Deed, KeyEntry};
 use madoguchi_time::Clock;
 use serde_json::json;
 
-use crate::ceremonies::{Ceremonies, Ceremony};
+use crate::ceremonies::{self, Ceremonies, Ceremony};
 use crate::cli::{CommandError, Folder, Generation};
 use crate::setup;
 
@@ -107,27 +107,26 @@ impl HsmCommand {
             (false, Self::Init { generation, .. }) => generation.issuing(),
             _ => setup::read_config(&folder.state)?.issuing,
         };
-        let ceremonies = Ceremonies::open(&folder.state, setup::required_keys(&issuing), custody, clock)?;
+        let open = || Ceremonies::open(&folder.state, setup::required_keys(&issuing), custody, clock);
         let held = match self {
-            Self::Init { persons, .. } => ceremonies.init(persons.names())?,
+            Self::Init { persons, .. } => open()?.init(persons.names())?,
             Self::Keys(KeysCommand::Create { name, kind, persons, .. }) => {
-                ceremonies.create(persons.names(), &KeyName::new(name), *kind)?
+                open()?.create(persons.names(), &KeyName::new(name), *kind)?
             }
             Self::Keys(KeysCommand::Retire { name, reason, persons, .. }) => {
-                ceremonies.retire(persons.names(), &KeyName::new(name), reason)?
+                open()?.retire(persons.names(), &KeyName::new(name), reason)?
             }
-            Self::Keys(KeysCommand::List(_)) => return list(&ceremonies, folder, out),
+            Self::Keys(KeysCommand::List(_)) => return list(&ceremonies::list(custody, clock)?, folder.json, out),
         };
         tell(&held, folder.json, out)
     }
 }
 
-fn list(ceremonies: &Ceremonies<'_>, folder: &Folder, out: &mut dyn Write) -> Result<(), CommandError> {
-    let keys = ceremonies.list()?;
-    if folder.json {
+fn list(keys: &[KeyEntry], as_json: bool, out: &mut dyn Write) -> Result<(), CommandError> {
+    if as_json {
         return Ok(writeln!(out, "{}", json!({ "keys": keys }))?);
     }
-    for key in &keys {
+    for key in keys {
         writeln!(out, "{}  {}  {}  {}", key.name, key.kind, key.origin, key.fingerprint.value)?;
     }
     Ok(())

@@ -113,7 +113,7 @@ fn each_path_answers_what_belongs_to_it() {
     assert!(!answer.starts_with(b"HTTP"));
 }
 
-fn program(arguments: &[&str], state: &Path) -> Command {
+pub(crate) fn program(arguments: &[&str], state: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_madoguchi-authority"));
     command.args(arguments).arg("--state").arg(state);
     command
