@@ -370,6 +370,7 @@ fn initialise(
 }
 
 /// Makes the keys that are missing. In a token, by two persons; in a module of the store's own, which protects nothing, by anybody.
+/// Keys that are there are used only if the module is fit to hold them.
 fn make_keys(
     init: &Init,
     config: &Config,
@@ -381,15 +382,13 @@ fn make_keys(
     let required = setup::required_keys(&config.issuing);
     let persons = match (&init.custodian, &init.second_person) {
         (Some(custodian), Some(second)) => [custodian.as_str(), second],
-        _ if is_token => {
-            let held = custody.keys(clock.deadline_in(PATIENCE))?;
-            let are_there = required.iter().all(|(name, _)| held.contains(name));
-            return if are_there { Ok(()) } else { Err(CommandError::NoPersons) };
-        }
         _ => {
             let installation = Installation::authority("", required);
             let deadline = clock.deadline_in(PATIENCE);
             let found = key_ceremony::examine(custody, &installation, deadline).map_err(SetupError::from)?;
+            if is_token && !found.missing.is_empty() {
+                return Err(CommandError::NoPersons);
+            }
             for (name, kind) in &found.missing {
                 custody.create(name, *kind, deadline).map_err(CeremonyError::from).map_err(SetupError::from)?;
             }

@@ -1,13 +1,19 @@
-//! Key ceremonies: one at a time. How they are held in tokens is tested with the programs.
+//! Key ceremonies: one at a time, and in a module that is fit for it. How they are held in tokens is tested with the programs.
 
 use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
 
 use audit_log::{Actor, Code, Log, NewEntry};
 use authority::ceremonies::Ceremonies;
-use authority::{SetupError, read_config, required_keys};
+use authority::cli::{self, KeyStore};
+use authority::{SetupError, exists, read_config, required_keys};
+use hsm::{HsmError, KeyCustody, KeyKind, KeyName};
 use madoguchi_time::SystemClock;
+use sim_hsm::{Provision, SoftwareHsm};
 
-use crate::fixtures::authority_hsm;
+use crate::fixtures::{authority_hsm, authority_keys, next_generation};
 use crate::service::program;
 
 #[test]
@@ -43,4 +49,44 @@ fn one_program_at_a_time_holds_a_ceremony_and_keys_are_listed_meanwhile() {
     assert!(program(&create, &state).output().unwrap().status.success());
     let (log, torn) = Log::from_lines(&fs::read(&log).unwrap()).unwrap();
     assert!(torn.is_none() && log.open_intents().next().is_none());
+}
+
+/// A token that was filled before.
+struct Filled(Arc<SoftwareHsm>);
+
+impl KeyStore for Filled {
+    fn open(&self, _: &Path, _: Option<&str>) -> Result<Arc<dyn KeyCustody>, HsmError> {
+        Ok(self.0.clone())
+    }
+
+    fn begin(&self, dir: &Path, hsm: Option<&str>, _: Option<u64>) -> Result<Arc<dyn KeyCustody>, HsmError> {
+        self.open(dir, hsm)
+    }
+}
+
+#[test]
+fn an_authority_is_made_with_keys_that_are_there_only_if_the_token_is_fit() {
+    let issuing = next_generation().issuing;
+    let required = required_keys(&issuing);
+    let fit = authority_keys(&issuing, 1);
+    let of_terminal = fit.clone().with_key(KeyName::new(KeyName::TERMINAL_TLS), KeyKind::EcP256);
+    let empty = Provision::empty("authority", [1; 32]);
+    let of_other_kind =
+        required.iter().fold(empty.clone(), |all, (name, _)| all.with_key(name.clone(), KeyKind::EcP256));
+    let (_, all_but_one) = required.split_last().unwrap();
+    let lacking = all_but_one.iter().fold(empty, |all, (name, kind)| all.with_key(name.clone(), *kind));
+    for (case, provision, is_fit) in [
+        ("a key of a terminal", of_terminal, false),
+        ("keys of another kind", of_other_kind, false),
+        ("all but one", lacking, false),
+        ("what is needed", fit, true),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().to_str().unwrap();
+        let init = ["madoguchi-authority", "init", "--hsm", "pkcs11:token=authority", "--generation", "jpki-next"];
+        let token = Filled(Arc::new(SoftwareHsm::in_memory(&provision).unwrap()));
+        let expected = if is_fit { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        let ended = cli::run([&init[..], &["--state", state]].concat(), &token);
+        assert_eq!((ended, exists(dir.path())), (expected, is_fit), "{case}");
+    }
 }
