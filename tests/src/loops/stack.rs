@@ -26,6 +26,8 @@ const PLACE: usize = 0;
 const STARTS: [Start; 2] = [Start::Fresh, Start::Issued];
 /// Nothing in a reader takes longer, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long one question for changes may stand.
+const LOOK: Duration = Duration::from_secs(1);
 /// For how long another program keeps the card: until pcscd has looked for it so often.
 const KEPT: u64 = 2;
 
@@ -87,14 +89,7 @@ impl Desk {
     }
 
     fn wait_until_empty(&self) {
-        let mut states = [ReaderState::new(self.reader_name(), State::UNAWARE)];
-        loop {
-            self.context.get_status_change(PATIENCE, &mut states).expect("the service says what changes");
-            if states[0].event_state().contains(State::EMPTY) {
-                return;
-            }
-            states[0].sync_current_state();
-        }
+        wait_until(&self.context, self.reader_name(), |state| state.contains(State::EMPTY));
     }
 
     /// Runs the procedure. The card goes into the reader whenever the terminal waits for one; then `happens` is told how
@@ -246,13 +241,20 @@ impl Meddling {
 
 /// Waits until no program has the card open.
 fn wait_until_unused(context: &Context, reader: &CString) {
-    let mut states = [ReaderState::new(reader.clone(), State::UNAWARE)];
+    wait_until(context, reader.clone(), |state| !state.intersects(State::INUSE | State::EXCLUSIVE));
+}
+
+fn wait_until(context: &Context, reader: CString, is_wanted: impl Fn(State) -> bool) {
+    let mut states = [ReaderState::new(reader, State::UNAWARE)];
+    let started = Instant::now();
     loop {
-        context.get_status_change(PATIENCE, &mut states).expect("the service says what changes");
-        if !states[0].event_state().intersects(State::INUSE | State::EXCLUSIVE) {
-            return;
+        assert!(started.elapsed() < PATIENCE, "the service did not see it: {:?}", states[0].event_state());
+        match context.get_status_change(LOOK, &mut states) {
+            Ok(()) if is_wanted(states[0].event_state()) => return,
+            Ok(()) => states[0].sync_current_state(),
+            // A change between its look and its wait escapes the client library; the next look has it.
+            Err(error) => assert_eq!(error, pcsc::Error::Timeout, "the service says what changes"),
         }
-        states[0].sync_current_state();
     }
 }
 
